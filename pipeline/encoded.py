@@ -1,8 +1,9 @@
 """The encoded form: what passes between the transform and a generator.
 
-Every modelled column is a **token** from a finite vocabulary and, where the token is a bin, a **value**: the position
-inside the bin, in [0, 1). Missing, special values (NaN, infinity), repeated values and categories are tokens without a
-value. Identifiers, free text and constants are not modelled and do not occur here.
+Every modelled column is one or, for points in time (local date and local time of day), two token columns. A token
+column holds a **token** from a finite vocabulary and, where the token is a bin, a **value**: the position inside the
+bin, in [0, 1). Missing, special values (NaN, infinity), repeated values and categories are tokens without a value.
+Identifiers, free text and constants are not modelled and do not occur here.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TokenColumn:
-    """The vocabulary of one modelled column.
+    """The vocabulary of one token column.
 
     Attributes:
-        name: the column's name in the table.
+        name: the column's name in the table, or that of its part, as in "seen (time of day)".
         counts: int64 **(size,)**, how many train rows carry each token; drives initial biases and resampling.
-        drawable: bool **(size,)**, False for the token that stands for protected rare values: it may be read, never drawn.
+        drawable: bool **(size,)**, False for the token that stands for protected rare values: to be read, never drawn.
         valued: bool **(size,)**, True for bins, the tokens that carry a value.
         coordinate: float64 **(size,)**, where the token lies on the column's own axis as a train quantile in [0, 1];
             NaN for tokens without an order (categories, missing, special values).
@@ -68,18 +69,18 @@ class TokenColumn:
 
 @dataclass(frozen=True)
 class Layout:
-    """The modelled columns of a table, in table order: the only thing a generator knows about the data's form."""
+    """The token columns of a table, in table order: the only thing a generator knows about the data's form."""
 
     columns: tuple[TokenColumn, ...]
 
     @property
     def n_columns(self) -> int:
-        """The number of modelled columns."""
+        """The number of token columns."""
         return len(self.columns)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The modelled columns' names."""
+        """The token columns' names, all different."""
         return tuple(column.name for column in self.columns)
 
     @cached_property
@@ -119,8 +120,8 @@ class Encoded:
     Attributes:
         layout: the form of the columns.
         tokens: int32 **(n_rows, n_columns)**, each below its column's vocabulary size.
-        values: float64 **(n_rows, len(layout.valued))**, the position inside the bin in [0, 1); 0.5 where the row's token
-            carries no value.
+        values: float64 **(n_rows, len(layout.valued))**, the position inside the bin in [0, 1); 0.5 where the
+            row's token carries no value.
     """
 
     layout: Layout

@@ -33,7 +33,7 @@ from pipeline.misfits import INT64_MAX, finest, on_decimals
 from pipeline.schema import Schema, refuse_repeated_names
 
 MIN_ROWS_FOR_KEYS = 20
-"""With fewer rows, values that happen to differ are no evidence of a key."""
+"""With fewer rows, values that happen to differ are no evidence of a key or of free text."""
 
 MIN_VALUES_FOR_STEP = 10
 """With fewer distinct values, a common divisor may be chance."""
@@ -41,8 +41,8 @@ MIN_VALUES_FOR_STEP = 10
 MAX_DECIMALS = 12
 """Finer grids are not told apart from the rounding of double precision."""
 
-LONG_TEXT = 20
-"""Mean number of characters from which a mostly distinct column is prose and not a code."""
+WIDELY = 5
+"""A level that so many rows share tells nothing about one of them: the default `protect` of the transform."""
 
 _KEY_WORDS = frozenset({"id", "ids", "uuid", "guid", "key", "pk", "no", "nr", "number", "index", "rowid", "row"})
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -177,18 +177,17 @@ def _infer_string(base: dict[str, Any], values: pa.ChunkedArray, distinct: pa.Ar
             **base, prefix=_free_prefix(distinct), reason=f"all different, and {clue}; new ones are issued"
         )
     present = len(values) - values.null_count
-    if present >= MIN_ROWS_FOR_KEYS and len(distinct) == present:
-        return Text(**base, reason="no value repeats; replaced by a placeholder")
-    if present >= MIN_ROWS_FOR_KEYS and len(distinct) > present / 2 and _is_prose(distinct):
-        return Text(
-            **base, reason="most values differ, and they are long or of several words; replaced by a placeholder"
-        )
+    shared = _rows_of_shared_levels(values)
+    # Where levels have 5 rows on average, at least one has as many: those of a small table stay levels.
+    if len(values) >= MIN_ROWS_FOR_KEYS and shared < present / 2 and len(distinct) > present / WIDELY:
+        why = f"only {shared} of {present} cells hold a value that {WIDELY} rows or more share"
+        return Text(**base, reason=f"{why}; replaced by a placeholder")
     return Categorical(**base, reason=f"{len(distinct)} levels in {present} cells")
 
 
-def _is_prose(distinct: pa.Array) -> bool:
-    long = pc.mean(pc.utf8_length(distinct)).as_py() >= LONG_TEXT
-    return bool(long or pc.mean(pc.match_substring(distinct, " ").cast(pa.int8())).as_py() > 0.5)
+def _rows_of_shared_levels(values: pa.ChunkedArray) -> int:
+    rows = values.drop_null().value_counts().field("counts").to_numpy()
+    return int(rows[rows >= WIDELY].sum())
 
 
 def _free_prefix(keys: pa.Array) -> str:

@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pipeline.codecs.categorical import CategoricalCodec
 from pipeline.columns import Column
 from pipeline.errors import SchemaError
-from pipeline.inference import infer
+from pipeline.inference import WIDELY, infer
 from pipeline.source import read
+from pipeline.transform import TransformConfig
 from tests import zoo
 
 ROWS = np.arange(200)
@@ -62,15 +66,34 @@ def test_every_kind_is_told_apart_and_has_a_reason() -> None:
         (
             "address",
             [f"{i // 2} Long Street, Old Town" for i in ROWS[:180]] + ["1 Long Street, Old Town"] * 20,
-            "categorical",
+            "text",
         ),
         ("remark", [f"came back after {i} days" for i in ROWS[:150]] + ["none at all"] * 50, "text"),
-        ("ticket", [f"A{i}" for i in ROWS[:150]] + ["B1"] * 50, "categorical"),
+        ("ticket", [f"A{i}" for i in ROWS[:150]] + ["B1"] * 50, "text"),
+        ("ticket", [f"A{i}" for i in ROWS[:99]] + ["B1"] * 101, "categorical"),
+        ("cabin", [None] * 150 + [f"C{i // 3}" for i in ROWS[:50]], "text"),
+        ("deck", [None] * 150 + ["A", "B", "C", "D", "E"] * 10, "categorical"),
+        ("ward", ["a"] * 8 + ["b"] * 4 + ["c"] * 4 + ["d"] * 4, "categorical"),
+        ("ward", ["a", "b", "c", "d", "e", "f", "g"] * 3, "text"),
+        ("ward", ["a", "b"] * 4, "categorical"),
         ("city", ["Rome", "Oslo"] * 100, "categorical"),
     ],
 )
 def test_keys_text_and_levels_are_told_apart(name: str, values: Any, kind: str) -> None:
     assert infer_one(values, name).kind == kind
+
+
+def test_a_level_that_is_shared_is_one_that_the_transform_does_not_protect() -> None:
+    assert TransformConfig().protect == WIDELY
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_inferred_levels_can_be_learned(times: list[int]) -> None:
+    cells = [f"level {i}" for i, n in enumerate(times) for _ in range(n)] + [None] * 20
+    column = infer_one(pa.array(cells, pa.string()))
+    if column.kind == "categorical":
+        CategoricalCodec.fit(column, pa.array(cells, pa.string()), protect=WIDELY)
 
 
 @pytest.mark.parametrize("largest", [7, 99, 100, 12_345, 2**53 + 1])
@@ -147,7 +170,14 @@ KNOWN: dict[str, dict[str, str]] = {
         "Churn": "categorical",
     },
     "adult": {"fnlwgt": "integer", "age": "integer", "workclass": "categorical", "native-country": "categorical"},
-    "titanic": {"name": "text", "pclass": "integer", "fare": "continuous", "sex": "categorical"},
+    "titanic": {
+        "name": "text",
+        "pclass": "integer",
+        "fare": "continuous",
+        "sex": "categorical",
+        "ticket": "text",
+        "cabin": "text",
+    },
     "news_39000": {"n_unique_tokens": "continuous", "LDA_00": "continuous", "shares": "continuous"},
     "beijing_pm25": {"No": "identifier", "year": "integer", "pm2.5": "integer", "cbwd": "categorical"},
 }

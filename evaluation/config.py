@@ -1,0 +1,44 @@
+"""What may be set about an evaluation: which families, and how many rows each expensive one looks at."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from pydantic import Field
+
+from pipeline.config import Config
+
+from .measurement import Family
+
+FAMILIES: tuple[Family, ...] = get_args(Family)
+
+
+class EvaluationConfig(Config):
+    """The settings of an evaluation. Marginals, pairs and exact copies always use every row.
+
+    Attributes:
+        families: what to measure; a gate on a family left out fails for want of evidence.
+        detection_rows: most rows per side, synthetic and holdout, that the detector sees.
+        detection_folds: folds of its cross-fitting.
+        utility_rows: most rows to train a downstream model on, and most holdout rows to test it on.
+        privacy_queries: most synthetic rows whose nearest neighbours are searched.
+        privacy_references: most rows of each reference set; the fewer of train, the fewer of its copies are seen.
+        privacy_subsets: most disjoint train subsets, each as large as the holdout reference, to average over.
+        permutations: relabellings of the original rows behind a p-value.
+        pair_profiles: how many of the worst pairs the report shows.
+
+    Example:
+        >>> EvaluationConfig(families=("marginals", "pairs")).detection_rows
+        20000
+
+    """
+
+    families: tuple[Family, ...] = FAMILIES
+    detection_rows: int = Field(default=20_000, ge=100)
+    detection_folds: int = Field(default=5, ge=2)
+    utility_rows: int = Field(default=50_000, ge=100)
+    privacy_queries: int = Field(default=5_000, ge=100)
+    privacy_references: int = Field(default=50_000, ge=500)
+    privacy_subsets: int = Field(default=2, ge=1)
+    permutations: int = Field(default=999, ge=99)
+    pair_profiles: int = Field(default=60, ge=0)

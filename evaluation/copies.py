@@ -1,0 +1,106 @@
+"""Synthetic rows that equal an original one in every cell, counted against what chance would repeat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.seeds import numpy_rng
+
+from .config import EvaluationConfig
+from .features import ROLES, Frames, Role
+from .measurement import Measurement
+from .metric import Definition
+from .statistics import Estimate, FloatArray, IntArray
+
+COPIES = Definition("exact_copies", "privacy", 0.0, 1.0, "share of synthetic rows equal to a train row, no holdout row")
+COPIES_P = Definition(
+    "exact_copies_p", "privacy", 1.0, 0.0, "one-sided p-value of the copies, train and holdout labels permuted"
+)
+
+
+def row_keys(frames: Frames) -> dict[Role, IntArray]:
+    """Return for every row of each table a number that is equal exactly where all modelled cells are equal."""
+    tables = [getattr(frames, role) for role in ROLES]
+    keys = np.zeros(sum(table.n_rows for table in tables), dtype=np.int64)
+    for i in range(len(frames.features)):
+        codes = pd.factorize(np.concatenate([table.columns[i] for table in tables]))[0] + 1
+        keys = pd.factorize(keys * (int(codes.max()) + 1) + codes)[0].astype(np.int64)
+    return dict(zip(ROLES, np.split(keys, np.cumsum([table.n_rows for table in tables])[:-1]), strict=True))
+
+
+@dataclass(frozen=True)
+class Occurrences:
+    """How often each combination of original rows that the synthetic table repeats occurs in each table."""
+
+    train: IntArray
+    holdout: IntArray
+    synthetic: IntArray
+    train_weight: float
+    holdout_weight: float
+
+    def one_sided(self, train: IntArray, holdout: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return the chance that a combination is met only in train, and only in holdout, at equal numbers of rows.
+
+        The larger side is thinned to the size of the smaller one: of t rows at least one stays with 1 - (1 - w)^t.
+        """
+        no_train, no_holdout = (1.0 - self.train_weight) ** train, (1.0 - self.holdout_weight) ** holdout
+        return (1.0 - no_train) * no_holdout, no_train * (1.0 - no_holdout)
+
+    def excess(self, train: IntArray, holdout: IntArray) -> float:
+        """Return how many more synthetic rows repeat train alone than holdout alone."""
+        only_train, only_holdout = self.one_sided(train, holdout)
+        return float(self.synthetic @ (only_train - only_holdout))
+
+    def p_value(self, n_permutations: int, rng: np.random.Generator, n_train: int, n_holdout: int) -> float:
+        """Return how often permuted labels of the original rows show at least this excess."""
+        members = np.repeat(np.arange(len(self.train)), self.train + self.holdout)
+        rest = n_train + n_holdout - len(members)
+        observed, reached = self.excess(self.train, self.holdout), 0
+        for _ in range(n_permutations):
+            n_drawn = int(rng.hypergeometric(n_train, n_holdout, len(members))) if rest else n_train
+            drawn = np.bincount(rng.permutation(members)[:n_drawn], minlength=len(self.train))
+            reached += self.excess(drawn, self.train + self.holdout - drawn) >= observed - 1e-9
+        return (1 + reached) / (1 + n_permutations)
+
+
+def exact_copies(
+    frames: Frames, keys: dict[Role, IntArray], config: EvaluationConfig, seed: int
+) -> tuple[Measurement, Measurement]:
+    """Measure the share of synthetic rows that repeat train alone, and how rare it is if train is nothing special.
+
+    The ceiling is the share that repeats holdout alone: what chance does.
+    """
+    rng = numpy_rng(seed, "privacy", "copies")
+    n_train, n_holdout, n_rows = (getattr(frames, role).n_rows for role in ROLES)
+    found = occurrences(keys)
+    only_train, only_holdout = found.one_sided(found.train, found.holdout)
+    repeated = found.synthetic * only_train / n_rows
+    value = Estimate(float(repeated.sum()), repeated)  # each combination is met or missed as one
+    copies = keys["train"][rng.integers(n_train, size=n_rows)]
+    floor = occurrences(keys | {"synthetic": copies})
+    return (
+        COPIES.measured(
+            value.value, n_rows=n_rows, interval=value.interval(0.0, 1.0),
+            ceiling=float(found.synthetic @ only_holdout) / n_rows,
+            floor=float(floor.synthetic @ floor.one_sided(floor.train, floor.holdout)[0]) / n_rows,
+        ),
+        COPIES_P.measured(found.p_value(config.permutations, rng, n_train, n_holdout), n_rows=n_rows),
+    )  # fmt: skip
+
+
+def occurrences(keys: dict[Role, IntArray]) -> Occurrences:
+    """Count the combinations that occur in the synthetic table and in train or holdout."""
+    n_keys = max(int(part.max(initial=-1)) for part in keys.values()) + 1
+    counts = {role: np.bincount(part, minlength=n_keys) for role, part in keys.items()}
+    shared = np.flatnonzero((counts["synthetic"] > 0) & (counts["train"] + counts["holdout"] > 0))
+    n_train, n_holdout = len(keys["train"]), len(keys["holdout"])
+    return Occurrences(
+        counts["train"][shared],
+        counts["holdout"][shared],
+        counts["synthetic"][shared],
+        min(1.0, n_holdout / n_train),
+        min(1.0, n_train / n_holdout),
+    )

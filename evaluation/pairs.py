@@ -1,0 +1,227 @@
+"""Two columns at a time: does the synthetic table hold them together as train does?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pipeline.seeds import numpy_rng
+
+from .association import DENSE_CELLS, associations, numeric_columns, pairs_of, rank_correlations, statistic_of
+from .config import EvaluationConfig
+from .features import Frame, Frames
+from .measurement import Measurement
+from .metric import Definition, Findings
+from .references import at_size, shuffled
+from .report import PairProfile
+from .statistics import Estimate, FloatArray, IntArray, correlations, shares, standardised, total_variation, witnessed
+from .threads import one_thread
+
+TREND = Definition(
+    "trend_error",
+    "pairs",
+    0.0,
+    1.0,
+    "1 - SDMetrics' Column Pair Trends without thresholds, bins from train for both",
+)
+PEARSON = Definition("pearson_error", "pairs", 0.0, 2.0, "mean |difference of Pearson's r| over pairs of numbers")
+SPEARMAN = Definition("spearman_error", "pairs", 0.0, 2.0, "mean |difference of Spearman's r| over pairs of numbers")
+CRAMER = Definition(
+    "cramers_v_error",
+    "pairs",
+    0.0,
+    1.0,
+    "mean |difference of V| over pairs of categories; Bergsma 2013",
+)
+ETA = Definition("correlation_ratio_error", "pairs", 0.0, 1.0, "mean |difference of eta|, categories by numbers")
+BY_STATISTIC = {"pearson": PEARSON, "cramers_v": CRAMER, "correlation_ratio": ETA}
+
+N_BINS = 10
+
+
+@dataclass(frozen=True)
+class Binned:
+    """A frame as levels: numbers in equal-width bins of train's range, with bins beyond it and for missing."""
+
+    codes: tuple[IntArray, ...]
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, frame: Frame, train: Frame) -> Binned:
+        """Bin `frame` by train's edges."""
+        columns = [_binned(frame, train, i) for i in range(len(frame.features))]
+        return cls(tuple(codes for codes, _ in columns), tuple(size for _, size in columns))
+
+
+def _binned(frame: Frame, train: Frame, index: int) -> tuple[IntArray, int]:
+    if frame.features[index].categorical:
+        return frame.codes(index), len(frame.features[index].labels) + 1
+    known = train.numbers(index)[~train.missing(index)]
+    edges = np.linspace(known.min(), known.max(), N_BINS + 1) if len(known) else np.zeros(1)
+    inside = np.digitize(frame.numbers(index), edges) - (frame.numbers(index) == edges[-1])  # the last bin is closed
+    return np.where(frame.missing(index), len(edges) + 1, inside).astype(np.int64), len(edges) + 2
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Train beside another table: everything about their pairs of columns, each part computed when first asked for."""
+
+    train: Frame
+    other: Frame
+    binned_train: Binned
+
+    @cached_property
+    def contingency(self) -> tuple[FloatArray, FloatArray]:
+        """The contingency error of every pair, and the summed influence of the pairs that are not both numbers."""
+        binned, errors = Binned.of(self.other, self.train), []
+        influence = np.zeros(self.other.n_rows + self.train.n_rows)
+        for i, j in pairs_of(self.train):
+            error = _contingency(binned, self.binned_train, i, j)
+            errors.append(error.value)
+            if statistic_of(self.train, i, j) != "pearson":
+                influence += error.influence
+        return np.array(errors), influence
+
+    @cached_property
+    def correlation(self) -> tuple[FloatArray, FloatArray]:
+        """Pearson's matrices of the numeric columns in train and in the other table."""
+        return correlations(self._numbers(self.train)), correlations(self._numbers(self.other))
+
+    def _numbers(self, frame: Frame) -> FloatArray:
+        return numeric_columns(frame, [i for i, feature in enumerate(frame.features) if not feature.categorical])
+
+    def trend(self) -> Estimate:
+        """Return the mean error over all pairs."""
+        errors, influence = self.contingency
+        pairs = pairs_of(self.train)
+        mixed = sum(e for e, (i, j) in zip(errors, pairs, strict=True) if statistic_of(self.train, i, j) != "pearson")
+        ours, theirs = self.correlation[1], self.correlation[0]
+        numeric = 0.25 * float(np.abs(ours - theirs).sum())  # every pair stands there twice; half of it counts
+        side = np.sign(ours - theirs)
+        parts = [_correlation_influence(self._numbers(self.other), ours, side)]
+        parts.append(-_correlation_influence(self._numbers(self.train), theirs, side))
+        return Estimate((mixed + numeric) / len(pairs), (influence + np.concatenate(parts)) / len(pairs))
+
+
+def _contingency(ours: Binned, theirs: Binned, i: int, j: int) -> Estimate:
+    """Return the total variation between two contingency tables; cells are counted by sorting where there are many."""
+    n_cells = ours.sizes[i] * ours.sizes[j]
+    first, second = (binned.codes[i] * ours.sizes[j] + binned.codes[j] for binned in (ours, theirs))
+    if n_cells > DENSE_CELLS:
+        cells, both = np.unique(np.concatenate([first, second]), return_inverse=True)
+        n_cells, first, second = len(cells), both[: len(first)], both[len(first) :]
+    witness = total_variation(shares(first, n_cells), shares(second, n_cells))
+    return witnessed(witness, first, second)
+
+
+def _correlation_influence(columns: FloatArray, r: FloatArray, side: FloatArray) -> FloatArray:
+    """Return each row's influence on the sum over pairs of side * r / 2.
+
+    A row adds zx zy - r (zx^2 + zy^2) / 2 to Pearson's r (Devlin, Gnanadesikan and Kettenring 1975,
+    doi:10.1093/biomet/62.3.531); pairs stand twice in the matrices.
+    """
+    z = standardised(columns)
+    product = (z * (side @ z)).sum(axis=0)
+    scale = (side * r).sum(axis=1) @ np.square(z)
+    return np.asarray(0.25 * (product - scale) / max(columns.shape[1], 1))
+
+
+def measure_pairs(frames: Frames, config: EvaluationConfig, *, seed: int) -> Findings:
+    """Measure every pair of columns. All count: a pair unrelated in train must be unrelated in the synthetic table.
+
+    The trend error is the mean over pairs of |difference of Pearson's r| / 2 for two numbers and of the contingency
+    error for the others. Ceiling: holdout rows. Floor: train with every column shuffled on its own.
+    """
+    reason = _reason(frames)
+    if reason:
+        return Findings((TREND.unmeasured(reason),))
+    with one_thread():
+        return _findings(frames, config, seed)
+
+
+def _findings(frames: Frames, config: EvaluationConfig, seed: int) -> Findings:
+    floor = shuffled(frames.train, numpy_rng(seed, "pairs", "floor"))
+    binned = Binned.of(frames.train, frames.train)
+    comparison = Comparison(frames.train, frames.synthetic, binned)
+    value = comparison.trend()
+    trend = TREND.measured(
+        value.value,
+        n_rows=frames.synthetic.n_rows,
+        interval=value.interval(0.0, 1.0),
+        ceiling=_same_sized(Comparison(frames.train, frames.holdout, binned).trend().value, frames),
+        floor=Comparison(frames.train, floor, binned).trend().value,
+    )
+    strengths = {role: associations(frame) for role, frame in _roles(frames, floor).items()}
+    measurements = (trend, *_association_errors(frames, strengths), _spearman(frames, floor))
+    return Findings(measurements, pairs=_profiles(frames, strengths, comparison.contingency[0], config.pair_profiles))
+
+
+def _reason(frames: Frames) -> str | None:
+    if len(frames.features) < 2:
+        return "a table of one column has no pair"
+    if not min(frames.train.n_rows, frames.holdout.n_rows, frames.synthetic.n_rows):
+        return "a table has no row"
+    return None
+
+
+def _roles(frames: Frames, floor: Frame) -> dict[str, Frame]:
+    return {"train": frames.train, "holdout": frames.holdout, "synthetic": frames.synthetic, "floor": floor}
+
+
+def _same_sized(error: float, frames: Frames) -> float:
+    n_train, n_holdout, n_rows = (f.n_rows for f in (frames.train, frames.holdout, frames.synthetic))
+    return at_size(error, measured_on=n_holdout, n_rows=n_rows, n_train=n_train)
+
+
+def _association_errors(frames: Frames, strengths: dict[str, FloatArray]) -> list[Measurement]:
+    kinds = {pair: statistic_of(frames.train, *pair) for pair in pairs_of(frames.train)}
+    found = []
+    for statistic, definition in BY_STATISTIC.items():
+        chosen = [pair for pair, kind in kinds.items() if kind == statistic]
+        rows, columns = np.array(chosen, dtype=np.int64).reshape(-1, 2).T
+        values = {role: strength[rows, columns] for role, strength in strengths.items()}
+        found.append(_difference(definition, values, frames))
+    return found
+
+
+def _spearman(frames: Frames, floor: Frame) -> Measurement:
+    upper = np.triu_indices(sum(not feature.categorical for feature in frames.features), k=1)
+    return _difference(
+        SPEARMAN, {role: rank_correlations(frame)[upper] for role, frame in _roles(frames, floor).items()}, frames
+    )
+
+
+def _difference(definition: Definition, values: dict[str, FloatArray], frames: Frames) -> Measurement:
+    """Return the mean absolute difference from train over pairs."""
+    if not len(values["train"]):
+        return definition.unmeasured("the table has no such pair of columns", applicable=False)
+    errors = {role: np.abs(strength - values["train"]) for role, strength in values.items()}
+    return definition.measured(
+        float(errors["synthetic"].mean()),
+        n_rows=frames.synthetic.n_rows,
+        ceiling=_same_sized(float(errors["holdout"].mean()), frames),
+        floor=float(errors["floor"].mean()),
+    )
+
+
+def _profiles(
+    frames: Frames, strengths: dict[str, FloatArray], errors: FloatArray, n_profiles: int
+) -> tuple[PairProfile, ...]:
+    pairs = pairs_of(frames.train)
+    worst = np.argsort(-errors, kind="stable")[:n_profiles]
+    return tuple(_profile(frames, strengths, pairs[k], float(errors[k])) for k in worst)
+
+
+def _profile(frames: Frames, strengths: dict[str, FloatArray], pair: tuple[int, int], error: float) -> PairProfile:
+    i, j = pair
+    return PairProfile(
+        first=frames.features[i].name,
+        second=frames.features[j].name,
+        statistic=statistic_of(frames.train, i, j),
+        contingency_error=error,
+        train=float(strengths["train"][i, j]),
+        holdout=float(strengths["holdout"][i, j]),
+        synthetic=float(strengths["synthetic"][i, j]),
+    )

@@ -1,0 +1,152 @@
+"""The report: everything measured, the gates' verdicts, and what a person needs to judge them. It holds no row."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pipeline.config import Config
+
+from .measurement import Measured, Measurement
+
+REPORT_VERSION = 1
+MISSING_LABEL = "(missing)"
+OTHER_LABEL = "(other)"
+Verdict = Literal["PASS", "FAIL"]
+GateVerdict = Literal["PASS", "FAIL", "OFF", "NOT APPLICABLE"]
+
+
+class GateResult(Config):
+    """One gate's decision. `rule` reads like "c2st_auc <= 0.65"; `value` is the number that was compared with it.
+
+    `limit` is where the bound lies on the metric's own scale, None where nothing was judged.
+    `reason` is a sentence for a person. OFF means switched off in the configuration; NOT APPLICABLE means that a
+    declaration leaves nothing to measure (no target is declared).
+    """
+
+    name: str
+    metric: str
+    rule: str
+    value: float | None
+    verdict: GateVerdict
+    reason: str
+    limit: float | None = None
+
+
+class Series(Config):
+    """One curve of a small chart: shares per label that sum to one over the rows of one table."""
+
+    table: Literal["train", "holdout", "synthetic"]
+    shares: tuple[float, ...]
+
+
+class ColumnProfile(Config):
+    """One column of the three tables, as shares over common bins; levels carried by too few rows are pooled.
+
+    The pool's label is `OTHER_LABEL`; missing cells are the last bin, labelled `MISSING_LABEL`. The first measurement
+    is the one that ranks the column.
+    """
+
+    column: str
+    kind: str
+    labels: tuple[str, ...]
+    series: tuple[Series, ...]
+    measurements: tuple[Measurement, ...]
+
+
+class PairProfile(Config):
+    """One pair of columns: the strength of association in each table, and the contingency error on bins from train."""
+
+    first: str
+    second: str
+    statistic: Literal["pearson", "cramers_v", "correlation_ratio"]
+    train: float | None
+    holdout: float | None
+    synthetic: float | None
+    contingency_error: float
+
+
+class Giveaway(Config):
+    """How much a column helps the detector: the loss in AUC when it is permuted."""
+
+    column: str
+    importance: float
+
+
+class TrainingPoint(Config):
+    """One point of the training curve."""
+
+    step: int
+    elapsed_s: float
+    train_loss: float
+    validation_loss: float | None
+
+
+class RunIdentity(Config):
+    """What was run, on what, with what, at what cost. Hashes are sha256 in hex."""
+
+    run_id: str = ""
+    name: str = ""
+    created: str = ""
+    seed: int = 0
+    generator: str = ""
+    config_sha256: str = ""
+    data_sha256: str = ""
+    code_sha256: str = ""
+    n_train: int
+    n_holdout: int
+    n_synthetic: int
+    fit_s: float | None = None
+    sample_s: float | None = None
+    evaluate_s: float | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class ReportedColumn(Config):
+    """One line of the schema section: no level and no bound of the data, only the declaration."""
+
+    name: str
+    kind: str
+    arrow: str
+    nullable: bool
+    reason: str = ""
+
+
+class Report(Config):
+    """The whole report; `report.json` is this model, and its JSON Schema is `docs/report.schema.json`.
+
+    Columns and pairs come worst first, giveaways strongest first.
+    """
+
+    version: int = REPORT_VERSION
+    verdict: Verdict
+    gates: tuple[GateResult, ...]
+    run: RunIdentity
+    measurements: tuple[Measurement, ...]
+    schema_columns: tuple[ReportedColumn, ...]
+    columns: tuple[ColumnProfile, ...]
+    pairs: tuple[PairProfile, ...]
+    giveaways: tuple[Giveaway, ...]
+    training: tuple[TrainingPoint, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def failures(self) -> list[str]:
+        """Return the reason of every gate that failed, in the gates' order."""
+        return [gate.reason for gate in self.gates if gate.verdict == "FAIL"]
+
+    def measured(self, metric: str) -> Measured | None:
+        """Return the overall measurement named `metric`, or None where it is missing or unmeasured."""
+        found = (m for m in self.measurements if m.metric == metric and not m.subject)
+        return next((m for m in found if isinstance(m, Measured)), None)
+
+
+def report_schema() -> dict[str, Any]:
+    """Return the JSON Schema of `report.json`; `python -m evaluation.write_schema` writes the published copy.
+
+    Example:
+        >>> report_schema()["title"]
+        'Report'
+
+    """
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Report.model_json_schema()}

@@ -1,0 +1,107 @@
+"""The whole evaluation: three tables in, one report out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pipeline.schema import Schema
+
+from .config import EvaluationConfig
+from .detection import measure_detection
+from .features import Frames, frames_of
+from .gate import Gates, judge
+from .marginals import measure_marginals
+from .measurement import Family
+from .metric import Findings, Metric
+from .pairs import measure_pairs
+from .privacy import measure_privacy
+from .profiles import profile_columns
+from .report import Report, ReportedColumn, RunIdentity, TrainingPoint
+from .tables import Tables
+from .utility import measure_utility
+
+METRICS: dict[Family, Metric] = {
+    "marginals": measure_marginals,
+    "pairs": measure_pairs,
+    "detection": measure_detection,
+    "utility": measure_utility,
+    "privacy": measure_privacy,
+}
+
+
+def evaluate(
+    tables: Tables,
+    config: EvaluationConfig | None = None,
+    gates: Gates | None = None,
+    *,
+    seed: int,
+    run: RunIdentity | None = None,
+    training: Sequence[TrainingPoint] = (),
+    notes: Sequence[str] = (),
+    on_progress: Callable[[str], None] | None = None,
+) -> Report:
+    """Measure the synthetic table, judge it by the gates, and return everything a person needs to agree or not.
+
+    Args:
+        tables: train, holdout and synthetic rows with their schema.
+        config: what to measure, and on how many rows.
+        gates: the bounds that decide the verdict.
+        seed: of every subsample, fold and permutation; the same seed gives the same report.
+        run: what was run; counts alone where it is not given.
+        training: the curve of the generator's training.
+        notes: sentences to print in the report.
+        on_progress: called with each stage's name as it begins.
+
+    Raises:
+        SchemaError: the tables do not share one schema.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> from pipeline.columns import Integer
+        >>> table = pa.table({"age": list(range(20, 70))})
+        >>> tables = Tables(Schema(columns=(Integer(name="age", arrow="int64"),)), table, table, table)
+        >>> report = evaluate(tables, seed=0)
+        >>> report.measured("shape_error").value, report.measured("c2st_auc"), report.verdict
+        (0.0, None, 'FAIL')
+    """
+    config, announce = config or EvaluationConfig(), on_progress or (lambda _: None)
+    announce("tables")
+    frames = frames_of(tables)
+    findings = _findings(frames, config, seed, announce)
+    measurements = tuple(measurement for found in findings for measurement in found.measurements)
+    results, verdict = judge(measurements, gates or Gates())
+    announce("report")
+    return Report(
+        verdict=verdict,
+        gates=results,
+        run=run or _identity(frames, seed),
+        measurements=measurements,
+        schema_columns=_declared(tables.schema),
+        columns=profile_columns(frames, {name: own for found in findings for name, own in found.columns.items()}),
+        pairs=tuple(pair for found in findings for pair in found.pairs),
+        giveaways=tuple(giveaway for found in findings for giveaway in found.giveaways),
+        training=tuple(training),
+        notes=tuple(notes),
+    )
+
+
+def _findings(frames: Frames, config: EvaluationConfig, seed: int, announce: Callable[[str], None]) -> list[Findings]:
+    findings = []
+    for family, metric in METRICS.items():
+        if family in config.families:
+            announce(family)
+            findings.append(metric(frames, config, seed=seed))
+    return findings
+
+
+def _identity(frames: Frames, seed: int) -> RunIdentity:
+    return RunIdentity(
+        seed=seed, n_train=frames.train.n_rows, n_holdout=frames.holdout.n_rows, n_synthetic=frames.synthetic.n_rows
+    )
+
+
+def _declared(schema: Schema) -> tuple[ReportedColumn, ...]:
+    return tuple(
+        ReportedColumn(name=c.name, kind=c.kind, arrow=c.arrow, nullable=c.nullable, reason=c.reason)
+        for c in schema.columns
+    )

@@ -1,0 +1,138 @@
+"""A made-up report of realistic shape, so that the page can be tested and looked at without a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from evaluation.gate import Gates, judge
+from evaluation.measurement import Family, Measured, Measurement, Unmeasured
+from evaluation.report import (
+    MISSING_LABEL,
+    OTHER_LABEL,
+    ColumnProfile,
+    Giveaway,
+    PairProfile,
+    Report,
+    ReportedColumn,
+    RunIdentity,
+    Series,
+    TrainingPoint,
+)
+
+NAMES = ("month", "carrier", "origin", "dest", "departed_at", "dep_delay", "arr_delay", "air_time", "distance", "late")
+KINDS = ("integer", "categorical", "categorical", "categorical", "timestamp", *["continuous"] * 4, "boolean")
+LEVELS = (
+    "UA",
+    "B6",
+    "EV",
+    "DL",
+    "AA",
+    "MQ",
+    "US",
+    "9E",
+    "WN",
+    "VX",
+    "FL",
+    "AS",
+    "F9",
+    "YV",
+    OTHER_LABEL,
+    MISSING_LABEL,
+)
+
+
+def measured(metric: str, family: Family, value: float, **company: object) -> Measured:
+    settings = {"best": 0.0, "worst": 1.0, "n_rows": 12_000, "source": "Massey 1951"} | company
+    return Measured.model_validate({"metric": metric, "family": family, "value": value} | settings)
+
+
+def overall(*, leaking: bool = False, target: bool = True) -> tuple[Measurement, ...]:
+    auc, share = (0.71, 0.68) if leaking else (0.562, 0.503)
+    utility: tuple[Measurement, ...] = (
+        measured("utility_gap", "utility", 0.011, interval=(0.003, 0.019), ceiling=0.0, floor=0.31),
+        measured("tstr_auc", "utility", 0.911, interval=(0.905, 0.917), ceiling=0.922, floor=0.5, best=1.0, worst=0.5),
+        measured("tstr_auc", "utility", 0.874, ceiling=0.881, best=1.0, worst=0.5, subject="linear model"),
+    )
+    if not target:
+        utility = (
+            Unmeasured(metric="utility_gap", family="utility", reason="no target is declared", applicable=False),
+        )
+    return (
+        measured("shape_error", "marginals", 0.0123, interval=(0.0101, 0.0144), ceiling=0.0082, floor=0.37),
+        measured("missing_rate_error", "marginals", 0.0041, interval=(0.002, 0.006), ceiling=0.0022, floor=0.44),
+        measured("trend_error", "pairs", 0.0217, interval=(0.018, 0.025), ceiling=0.0179, floor=0.13),
+        measured("c2st_auc", "detection", auc, interval=(auc - 0.011, auc + 0.011), ceiling=0.5, floor=0.93, best=0.5),
+        *utility,
+        measured("dcr_share", "privacy", share, interval=(share - 0.01, share + 0.01), ceiling=0.5, floor=1, best=0.5),
+        measured("nndr", "privacy", 0.83, interval=(0.82, 0.84), ceiling=0.829, floor=0.0, best=1.0, worst=0.0),
+        measured("exact_copies", "privacy", 0.021 if leaking else 0.0006, ceiling=0.0005, floor=1.0),
+        measured("exact_copies_p", "privacy", 0.001 if leaking else 0.41, best=1.0, worst=0.0),
+    )  # fmt: skip
+
+
+def profile(name: str, kind: str, place: int, levels: Sequence[str] = LEVELS) -> ColumnProfile:
+    rng = np.random.default_rng(place)
+    labels = tuple(levels)
+    shape = 0.72 ** np.arange(len(labels))
+    if kind == "boolean":
+        labels, shape = ("false", "true", MISSING_LABEL), np.array([0.76, 0.22, 0.02])
+    elif kind != "categorical":
+        labels = (*(f"{10 * i} – {10 * i + 10}" for i in range(20)), MISSING_LABEL)
+        shape = np.append(np.exp(-0.5 * ((np.arange(20) - 6) / (2 + place % 4)) ** 2) + 0.01, 0.3)
+    series = []
+    for table, noise in (("train", 0.0), ("holdout", 0.03), ("synthetic", 0.012 * place)):
+        shares = shape * np.exp(noise * rng.standard_normal(len(shape)))
+        series.append(Series(table=table, shares=tuple((shares / shares.sum()).tolist())))
+    metric = "tvd" if kind in {"categorical", "boolean"} else "ks"
+    error = measured(metric, "marginals", 0.003 * (place + 1), ceiling=0.004, subject=name)
+    missing = measured("missing_rate_error", "marginals", 0.001 * place, ceiling=0.002, subject=name)
+    return ColumnProfile(column=name, kind=kind, labels=labels, series=tuple(series), measurements=(error, missing))
+
+
+def pair(first: str, second: str, place: int) -> PairProfile:
+    train = math.sin(3.7 * place)
+    synthetic = None if place == 3 else train * 0.9 + 0.02 * math.cos(place)
+    return PairProfile(
+        first=first, second=second, statistic=("pearson", "cramers_v", "correlation_ratio")[place % 3], train=train,
+        holdout=train * 0.98, synthetic=synthetic, contingency_error=0.05 / (1 + place % 17),
+    )  # fmt: skip
+
+
+def example_report(
+    *, names: Sequence[str] = NAMES, leaking: bool = False, target: bool = True, gates: Gates | None = None
+) -> Report:
+    """Return a report on columns called `names`; `leaking` makes two gates fail."""
+    measurements = overall(leaking=leaking, target=target)
+    results, verdict = judge(measurements, gates or Gates())
+    kinds = [KINDS[i % len(KINDS)] for i in range(len(names))]
+    pairs = [pair(a, b, i) for i, (a, b) in enumerate(combinations(names[:25], 2))]
+    return Report(
+        verdict=verdict,
+        gates=results,
+        run=RunIdentity(
+            run_id="2026-01-31T02-00-00Z-5f1c", name="flights", created="2026-01-31 02:00 UTC", seed=0,
+            generator="flow_matching", config_sha256="3b" * 32, data_sha256="a9" * 32, code_sha256="07" * 32,
+            n_train=12_000, n_holdout=3_000, n_synthetic=12_000, fit_s=118.4, sample_s=1.9, evaluate_s=22.0,
+            versions={"tabmint": "0.1.0", "torch": "2.13.0", "pandas": "3.1.0"},
+        ),
+        measurements=measurements,
+        schema_columns=tuple(
+            ReportedColumn(name=name, kind=kind, arrow="double", nullable=True, reason="5 of 12,000 values repeat")
+            for name, kind in zip(names, kinds, strict=True)
+        ),
+        columns=tuple(profile(name, kinds[i], 11 - i % 12) for i, name in enumerate(names)),
+        pairs=tuple(sorted(pairs, key=lambda pair: -pair.contingency_error)),
+        giveaways=tuple(Giveaway(column=name, importance=0.04 / (i + 1)) for i, name in enumerate(names[:8])),
+        training=tuple(
+            TrainingPoint(
+                step=i * 10, elapsed_s=i * 0.6, train_loss=12 + 9 * math.exp(-i / 20) - i / 120,
+                validation_loss=12.2 + 9 * math.exp(-i / 20) + (max(i - 120, 0) / 90) ** 2 if i % 10 == 0 else None,
+            )
+            for i in range(1, 200)
+        ),
+        notes=("The column \"remarks\" is free text and was replaced by a placeholder.",),
+    )  # fmt: skip

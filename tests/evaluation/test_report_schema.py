@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from evaluation.render import report_json
+from evaluation.report import Report, report_schema
+from evaluation.write_schema import SCHEMA_FILE, schema_text
+from tests.evaluation.example_report import example_report
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_published_schema_is_current() -> None:
+    published = (ROOT / SCHEMA_FILE).read_text(encoding="utf-8")
+    assert published == schema_text(), "run `python -m evaluation.write_schema` and look at what changed"
+
+
+def test_the_schema_is_itself_valid() -> None:
+    jsonschema.Draft202012Validator.check_schema(report_schema())
+
+
+@pytest.mark.parametrize("leaking", [False, True])
+def test_report_json_fits_the_schema_and_comes_back_equal(leaking: bool) -> None:
+    report = example_report(leaking=leaking, target=leaking)
+    text = report_json(report)
+    jsonschema.validate(json.loads(text), report_schema())
+    assert Report.model_validate_json(text) == report
+
+
+def test_the_schema_refuses_an_unknown_verdict_and_an_unknown_key() -> None:
+    content = json.loads(report_json(example_report()))
+    for change in ({"verdict": "MAYBE"}, {"rows": []}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(content | change, report_schema())

@@ -1,0 +1,166 @@
+"""From tokens to vectors and back: one matrix row per token, in which the tokens of an ordered column share strength.
+
+A bin has neighbours. If each bin had a vector of its own, a table of continuous columns would be memorised bin by bin;
+so a bin's vector is a smooth function of its coordinate on the column's own axis and nothing else, and so is that of a
+repeated value that few rows carry. Other repeated values have both parts, categories only the free one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.encoded import Layout, TokenColumn
+
+from .nets import fourier_features
+
+N_FREQUENCIES = 8
+FEWEST_ROWS_FOR_OWN_VECTOR = 20
+
+
+class TokenMatrix(nn.Module):
+    """The matrix **(n_tokens, width)** over the concatenated vocabulary: a free part plus a smooth one."""
+
+    owns_vector: Tensor
+    phi: Tensor
+    ordered_rows: Tensor
+    ordered_cells: Tensor
+
+    def __init__(self, layout: Layout, width: int, rng: torch.Generator, *, scale: float) -> None:
+        super().__init__()
+        self.free = nn.Parameter(torch.empty(layout.n_tokens, width).normal_(std=scale, generator=rng))
+        phi, rows, cells = ordinal_basis(layout)
+        self.smooth = nn.Parameter(
+            torch.empty(phi.shape[0], phi.shape[2], width).normal_(std=scale / math.sqrt(phi.shape[2]), generator=rng)
+        )
+        self.register_buffer("owns_vector", owns_vector(layout).float().unsqueeze(1), persistent=False)
+        self.register_buffer("phi", phi, persistent=False)
+        self.register_buffer("ordered_rows", rows, persistent=False)
+        self.register_buffer("ordered_cells", cells, persistent=False)
+
+    def forward(self) -> Tensor:
+        """Return the whole matrix **(n_tokens, width)**."""
+        free = self.free * self.owns_vector
+        if len(self.phi) == 0:
+            return free
+        smooth = torch.bmm(self.phi, self.smooth).flatten(0, 1)
+        return free.index_add(0, self.ordered_rows, smooth[self.ordered_cells].to(free.dtype))
+
+
+def owns_vector(layout: Layout) -> Tensor:
+    """Return bool **(n_tokens,)**: which tokens have a free vector; the others have a smooth one only."""
+    flags = [
+        np.isnan(column.coordinate) | (~column.valued & (column.counts >= FEWEST_ROWS_FOR_OWN_VECTOR))
+        for column in layout.columns
+    ]
+    return torch.from_numpy(np.concatenate(flags))
+
+
+def ordinal_basis(layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the smooth features of all ordered tokens, padded per column, and where they belong.
+
+    Returns:
+        phi **(n_ordered_columns, most_tokens, n_features)**, the rows of the token matrix that have an order
+        **(n_ordered_tokens,)** and their cells in `phi` with its first two axes flattened **(n_ordered_tokens,)**.
+    """
+    ordered = [(i, column) for i, column in enumerate(layout.columns) if np.isfinite(column.coordinate).any()]
+    most = max((column.size for _, column in ordered), default=0)
+    phi = torch.zeros(len(ordered), most, 2 * N_FREQUENCIES + 1)
+    rows: list[Tensor] = []
+    cells: list[Tensor] = []
+    for place, (i, column) in enumerate(ordered):
+        tokens = torch.from_numpy(np.flatnonzero(np.isfinite(column.coordinate)))
+        phi[place, tokens] = fourier_features(torch.from_numpy(column.coordinate)[tokens].float(), N_FREQUENCIES)
+        rows.append(tokens + int(layout.offsets[i]))
+        cells.append(tokens + place * most)
+    empty = torch.empty(0, dtype=torch.long)
+    return phi, torch.cat([empty, *rows]), torch.cat([empty, *cells])
+
+
+class TokenEmbedding(nn.Module):
+    """The sum over columns of the token's vector, or of the column's mask vector where the cell is unknown."""
+
+    offsets: Tensor
+
+    def __init__(self, layout: Layout, width: int, rng: torch.Generator) -> None:
+        super().__init__()
+        scale = 1 / math.sqrt(layout.n_columns)
+        self.matrix = TokenMatrix(layout, width, rng, scale=scale)
+        self.masked = nn.Parameter(torch.empty(layout.n_columns, width).normal_(std=scale, generator=rng))
+        self.register_buffer("offsets", torch.from_numpy(layout.offsets), persistent=False)
+
+    def forward(self, tokens: Tensor, known: Tensor) -> Tensor:
+        """Map tokens **(batch, n_columns)** and a bool mask of the same shape to **(batch, width)**."""
+        table = torch.cat([self.matrix(), self.masked])
+        mask_rows = len(self.matrix.free) + torch.arange(tokens.shape[1], device=tokens.device)
+        return F.embedding_bag(torch.where(known, tokens + self.offsets, mask_rows), table, mode="sum")
+
+
+class TokenHead(nn.Module):
+    """A categorical distribution per column given a hidden state; it starts at the train marginals."""
+
+    def __init__(self, layout: Layout, width: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.sizes = list(layout.sizes)
+        self.bounds = [(int(a), int(a) + size) for a, size in zip(layout.offsets, layout.sizes, strict=True)]
+        self.matrix = TokenMatrix(layout, width, rng, scale=0.1 / math.sqrt(width))
+        self.bias = nn.Parameter(torch.cat([_log_marginal(column) for column in layout.columns]))
+
+    def negative_log_likelihood(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+        """Return **(batch, n_columns)**: -log p(token) of each column's token, in nats."""
+        # The product may run in bfloat16; the bias and the normalisation never do.
+        logits = F.linear(hidden, self.matrix()).float() + self.bias
+        parts = zip(torch.split(logits, self.sizes, dim=1), tokens.unbind(1), strict=True)
+        return torch.stack([F.cross_entropy(part, token, reduction="none") for part, token in parts], dim=1)
+
+    def columns(self) -> ColumnHeads:
+        """Return the heads column by column, for sampling: the matrix is built once."""
+        return ColumnHeads(self.matrix(), self.bias, self.bounds)
+
+
+class ColumnHeads:
+    """The token head cut into columns."""
+
+    def __init__(self, matrix: Tensor, bias: Tensor, bounds: list[tuple[int, int]]) -> None:
+        self._parts = [(matrix[a:b].float(), bias[a:b].float()) for a, b in bounds]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return iter(self._parts)
+
+    def logits(self, hidden: Tensor, column: int) -> Tensor:
+        """Return **(batch, size of the column)** in float32."""
+        weight, bias = self._parts[column]
+        return F.linear(hidden.float(), weight, bias)
+
+
+def _log_marginal(column: TokenColumn) -> Tensor:
+    """Return the log shares of a column's tokens, half a row added to each so that none is impossible."""
+    counts = torch.from_numpy(column.counts).float() + 0.5
+    return (counts / counts.sum()).log()
+
+
+def draw_tokens(logits: Tensor, group: Tensor, rng: torch.Generator) -> Tensor:
+    """Draw one token per row from the distribution of the row's group, by inversion.
+
+    The groups' cumulative distributions are laid end to end into one sorted sequence, so that a single search serves
+    all rows and no **(rows, size)** matrix is built.
+
+    Args:
+        logits: **(n_groups, size)**.
+        group: int64 **(n_rows,)**, below `n_groups`.
+        rng: the generator of the uniforms.
+
+    Returns:
+        int64 **(n_rows,)**.
+    """
+    n_groups, size = logits.shape
+    cumulative = logits.double().softmax(dim=1).cumsum(dim=1)
+    cumulative = cumulative / cumulative[:, -1:] + torch.arange(n_groups, device=logits.device).unsqueeze(1)
+    uniform = torch.rand(len(group), dtype=torch.float64, generator=rng, device=logits.device)
+    place = torch.searchsorted(cumulative.flatten(), uniform + group, right=True)
+    return (place - group * size).clamp(0, size - 1)

@@ -1,0 +1,209 @@
+"""The config of one job, `tabmint.toml`: one section per step, unknown keys refused, paths relative to the file."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from evaluation.config import EvaluationConfig
+from evaluation.gate import Gates
+from pipeline.config import Config
+from pipeline.errors import ConfigError
+from pipeline.source import SourceConfig
+from pipeline.split import SplitConfig
+from pipeline.transform import TransformConfig
+
+from .duration import parse_seconds
+
+
+class GeneratorSection(Config):
+    """Which generator learns the table, for how long, and any setting of its kind beside these two."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str = "flow_matching"
+    budget: Annotated[float, BeforeValidator(parse_seconds)] = 120.0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that belong to the generator's kind."""
+        return dict(self.model_extra or {})
+
+
+class SampleSection(Config):
+    """How many rows to draw; as many as train has unless told."""
+
+    rows: Annotated[int, Field(ge=1)] | None = None
+
+
+class EvaluationSection(EvaluationConfig):
+    """What to measure, and the column that downstream models predict."""
+
+    target: str | None = None
+
+
+class OutputSection(Config):
+    """Where releases go, and whether a CSV (safe to open in a spreadsheet) lies beside the Parquet file."""
+
+    root: Path = Path("out")
+    csv: bool = False
+
+
+class RunConfig(Config):
+    """Everything one job needs.
+
+    Example:
+        >>> RunConfig(name="flights", source={"path": "flights.parquet"}, generator={"budget": "2m"}).generator.budget
+        120.0
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+    seed: Annotated[int, Field(ge=0)] = 0
+    schema_path: Path | None = None
+    source: SourceConfig
+    split: SplitConfig = SplitConfig()
+    transform: TransformConfig = TransformConfig()
+    generator: GeneratorSection = GeneratorSection()
+    sample: SampleSection = SampleSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    gates: Gates = Gates()
+    output: OutputSection = OutputSection()
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a config file and lay the overrides, each "section.key=value", over it.
+
+    Relative paths, also those in overrides, are relative to the file's folder.
+
+    Raises:
+        ConfigError: the file is missing or no TOML, or a setting is unknown or of the wrong type.
+    """
+    settings = _read_toml(path)
+    for override in overrides:
+        _lay_over(settings, override)
+    return _anchored(build_config(settings, origin=str(path)), path.resolve().parent)
+
+
+def build_config(settings: dict[str, Any], *, origin: str) -> RunConfig:
+    """Validate settings; `origin` names where they come from in the message.
+
+    Raises:
+        ConfigError: a setting is missing, unknown or of the wrong type; it is named, with the nearest valid name.
+
+    Example:
+        >>> build_config({"name": "a", "source": {"path": "a.csv"}, "sede": 1}, origin="tabmint.toml")
+        Traceback (most recent call last):
+        pipeline.errors.ConfigError: tabmint.toml: "sede" is not a setting; did you mean "seed"?
+    """
+    try:
+        return RunConfig.model_validate(settings)
+    except ValidationError as error:
+        raise explain(error, origin) from None
+
+
+def explain(error: ValidationError, origin: str) -> ConfigError:
+    """Turn pydantic's error into a message that names every wrong setting by its dotted name."""
+    complaints = [_complaint(detail) for detail in error.errors(include_url=False) if _is_meant(detail)]
+    return ConfigError(f"{origin}: {'; '.join(complaints)}")
+
+
+def setting_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted name of every setting and section.
+
+    Example:
+        >>> "output.root" in set(setting_names())
+        True
+    """
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from setting_names(part, f"{prefix}{name}.")
+
+
+def nearest(name: str, candidates: Sequence[str]) -> str | None:
+    """Return the candidate most like `name`, or None; a right key in the wrong section counts as near.
+
+    Example:
+        >>> nearest("holdout", ["split.holdout", "seed"])
+        'split.holdout'
+    """
+    close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.75)
+    same_key = (candidate for candidate in candidates if candidate.split(".")[-1] == name.split(".")[-1])
+    return close[0] if close else next(same_key, None)
+
+
+def _is_branch(part: str | int) -> bool:
+    """Return whether a part of a place is no key but pydantic's word for one of several types."""
+    return str(part).startswith(("literal[", "function-"))
+
+
+def _is_meant(detail: ErrorDetails) -> bool:
+    """Return whether, of several types, the error is about the one that was meant: a table or a word."""
+    if not any(_is_branch(part) for part in detail["loc"]):
+        return True
+    return detail["type"] != ("literal_error" if isinstance(detail["input"], dict) else "model_type")
+
+
+def _complaint(detail: ErrorDetails) -> str:
+    name = ".".join(str(part) for part in detail["loc"] if not _is_branch(part))
+    if detail["type"] == "missing":
+        return f'"{name}" is missing'
+    if detail["type"] != "extra_forbidden":
+        message = detail["msg"].removeprefix("Value error, ")
+        said = name == "source.uri" or "; found " in message  # a uri may hold a password
+        return f'"{name}": {message}' + ("" if said else f"; found {detail['input']!r}")
+    near = nearest(name, list(setting_names()))
+    return f'"{name}" is not a setting' + (f'; did you mean "{near}"?' if near else "")
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        remedy = 'write one with "tabmint init DATA"'
+        raise ConfigError("a config file must exist", actual=f'nothing at "{path}"', remedy=remedy) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f'"{path}" must be a readable TOML file', actual=str(error)) from error
+
+
+def _lay_over(settings: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(
+            "an override reads key=value", actual=repr(override), remedy="such as --set generator.budget=60s"
+        )
+    *sections, name = key.strip().split(".")
+    for section in sections:
+        settings = settings.setdefault(section, {})
+        if not isinstance(settings, dict):
+            raise ConfigError(f'"{section}" in the override "{override}" must be a section', actual=repr(settings))
+    settings[name] = _parse_value(text)
+
+
+def _parse_value(text: str) -> Any:
+    """Return a TOML value, or the text itself, so that `--set name=flights` needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _anchored(config: RunConfig, folder: Path) -> RunConfig:
+    """Make every path absolute, that of a SQLite file too."""
+    source, output = config.source, config.output
+    if source.path is not None and "://" not in source.path:
+        source = source.model_copy(update={"path": os.path.normpath(folder / source.path)})
+    if source.uri is not None and source.uri.startswith("sqlite:") and not source.uri.endswith(":memory:"):
+        file = source.uri.removeprefix("sqlite:").removeprefix("///")
+        source = source.model_copy(update={"uri": f"sqlite:{folder / file}"})
+    output = output.model_copy(update={"root": Path(os.path.normpath(folder / output.root))})
+    schema_path = None if config.schema_path is None else Path(os.path.normpath(folder / config.schema_path))
+    return config.model_copy(update={"source": source, "output": output, "schema_path": schema_path})

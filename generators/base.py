@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -120,7 +120,7 @@ class TabularGenerator:
                 self.history.append(progress)
                 if on_progress:
                     on_progress(progress)
-        self._fitted = _Fitted(transform, model.eval(), device, arrow.num_rows, isinstance(table, pd.DataFrame))
+        self._fitted = _Fitted(transform, model.eval(), device, arrow.num_rows, _dtypes(table))
         if checkpoint:
             checkpoint.unlink(missing_ok=True)
         return self
@@ -143,7 +143,9 @@ class TabularGenerator:
         with arithmetic(training_config(self.config), fitted.device):
             encoded = fitted.model.sample(n, rng, known)
         table = fitted.transform.decode(encoded, seed=substream(seed, "decode"))
-        return table.to_pandas() if fitted.returns_frame else table
+        if fitted.dtypes is None:
+            return table
+        return table.replace_schema_metadata({"pandas": fitted.dtypes}).to_pandas()
 
     def log_density(self, table: pa.Table | pd.DataFrame) -> LogDensity:
         """Return the log density of each row under the model, in nats.
@@ -174,8 +176,8 @@ class TabularGenerator:
             "transform_config": self.transform_config.model_dump(mode="json"),
             "transform": fitted.transform.to_json(),
             "n_rows": fitted.n_rows,
-            "returns_frame": fitted.returns_frame,
-            "history": [asdict(progress) for progress in self.history],
+            "dtypes": fitted.dtypes,
+            "history": [progress.to_json() for progress in self.history],
         }
         with stage(Path(folder)) as staged:
             write_json(staged / STATE, state)
@@ -194,13 +196,13 @@ class TabularGenerator:
         generator = cls(
             generator_config(**state["config"]), transform=TransformConfig.model_validate(state["transform_config"])
         )
-        generator.history = [Progress(**progress) for progress in state["history"]]
+        generator.history = [Progress.from_json(progress) for progress in state["history"]]
         device = choose_device("cpu" if training_config(generator.config).device == "cpu" else "auto")
         model = build(transform.layout, generator.config, state["n_rows"], torch.Generator().manual_seed(0))
         tensors, _ = load_state(Path(folder) / WEIGHTS)
         _load_weights(model, tensors)
         model = model.to(device).eval()
-        generator._fitted = _Fitted(transform, model, device, state["n_rows"], state["returns_frame"])
+        generator._fitted = _Fitted(transform, model, device, state["n_rows"], state["dtypes"])
         return generator
 
     def describe(self) -> dict[str, Any]:
@@ -217,7 +219,7 @@ class TabularGenerator:
             "n_parameters": sum(parameter.numel() for parameter in fitted.model.parameters()),
             "steps": self.history[-1].step if self.history else 0,
             "fit_s": self.history[-1].elapsed_s if self.history else 0.0,
-            "best": asdict(last_best) if last_best else None,
+            "best": last_best.to_json() if last_best else None,
         }
 
     def _need_fitted(self) -> _Fitted:
@@ -244,7 +246,15 @@ class _Fitted:
     model: Model
     device: torch.device
     n_rows: int
-    returns_frame: bool
+    dtypes: str | None
+
+
+def _dtypes(table: pa.Table | pd.DataFrame) -> str | None:
+    """Return what Arrow notes of a frame's dtypes, as JSON, so that the frames that are drawn have them too."""
+    if isinstance(table, pa.Table):
+        return None
+    metadata: bytes = pa.Schema.from_pandas(table.head(0), preserve_index=False).metadata[b"pandas"]
+    return metadata.decode()
 
 
 def hold_out(encoded: Encoded, fraction: float, seed: int) -> tuple[Batch, Batch]:

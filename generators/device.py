@@ -38,8 +38,8 @@ def chooses_bf16(config: TrainingConfig, device: torch.device) -> bool:
 def arithmetic(config: TrainingConfig, device: torch.device) -> Iterator[None]:
     """Run the body with bfloat16 products where chosen; on a CPU with so many threads, and denormals flushed to zero.
 
-    Denormals make small gradients and moments many times slower on a CPU and carry nothing. What is changed for the whole
-    process is put back at the end.
+    Denormals make small gradients and moments many times slower on a CPU and carry nothing. What is changed for the
+    whole process is put back at the end.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)

@@ -19,7 +19,7 @@ from pipeline.encoded import Layout, TokenColumn
 
 from .nets import fourier_features
 
-N_FREQUENCIES = 8
+N_QUANTILE_FREQUENCIES, N_RANK_FREQUENCIES = 8, 8
 FEWEST_ROWS_FOR_OWN_VECTOR = 20
 
 
@@ -70,16 +70,27 @@ def ordinal_basis(layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
     """
     ordered = [(i, column) for i, column in enumerate(layout.columns) if np.isfinite(column.coordinate).any()]
     most = max((column.size for _, column in ordered), default=0)
-    phi = torch.zeros(len(ordered), most, 2 * N_FREQUENCIES + 1)
+    phi = torch.zeros(len(ordered), most, 2 * (N_QUANTILE_FREQUENCIES + N_RANK_FREQUENCIES + 1))
     rows: list[Tensor] = []
     cells: list[Tensor] = []
     for place, (i, column) in enumerate(ordered):
         tokens = torch.from_numpy(np.flatnonzero(np.isfinite(column.coordinate)))
-        phi[place, tokens] = fourier_features(torch.from_numpy(column.coordinate)[tokens].float(), N_FREQUENCIES)
+        phi[place, tokens] = ordinal_features(torch.from_numpy(column.coordinate)[tokens].float())
         rows.append(tokens + int(layout.offsets[i]))
         cells.append(tokens + place * most)
     empty = torch.empty(0, dtype=torch.long)
     return phi, torch.cat([empty, *rows]), torch.cat([empty, *cells])
+
+
+def ordinal_features(coordinate: Tensor) -> Tensor:
+    """Return smooth features of a column's ordered tokens **(n_tokens, n_features)**.
+
+    They are functions of the train quantile, which resolves where rows are many, and of the rank among the tokens,
+    which resolves the tails.
+    """
+    rank = coordinate.argsort().argsort() / max(1, len(coordinate) - 1)
+    parts = (fourier_features(coordinate, N_QUANTILE_FREQUENCIES), fourier_features(rank, N_RANK_FREQUENCIES))
+    return torch.cat(parts, dim=1)
 
 
 class TokenEmbedding(nn.Module):

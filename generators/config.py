@@ -64,7 +64,7 @@ class FlowMatchingConfig(Config):
     dropout: float | None = Field(default=None, ge=0, lt=1)
     ordered_share: float = Field(default=0.5, ge=0, le=1)
     value_width: int = Field(default=128, ge=8)
-    value_steps: int = Field(default=8, ge=1)
+    value_steps: int = Field(default=4, ge=1)
 
 
 class IndependentConfig(Config):

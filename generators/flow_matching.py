@@ -265,7 +265,7 @@ def auto_width(n_rows: int) -> int:
 
 def auto_dropout(n_rows: int) -> float:
     """Return the dropout rate: the fewer rows, the more."""
-    return 0.3 if n_rows < 20_000 else 0.15 if n_rows < 100_000 else 0.05
+    return 0.3 if n_rows < 20_000 else 0.2 if n_rows < 100_000 else 0.05
 
 
 def trace(velocity: Tensor, x: Tensor) -> Tensor:

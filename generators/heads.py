@@ -2,7 +2,8 @@
 
 A bin has neighbours. If each bin had a vector of its own, a table of continuous columns would be memorised bin by bin;
 so a bin's vector is a smooth function of its coordinate on the column's own axis and nothing else, and so is that of a
-repeated value that few rows carry. Other repeated values have both parts, categories only the free one.
+repeated value among others of its like (the 43 flights of a day in May). Common values and spikes have both parts,
+categories only the free one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,7 +22,7 @@ from pipeline.encoded import Layout, TokenColumn
 from .nets import fourier_features
 
 N_QUANTILE_FREQUENCIES, N_RANK_FREQUENCIES = 8, 8
-FEWEST_ROWS_FOR_OWN_VECTOR = 20
+SHARE_FOR_OWN_VECTOR, FEWEST_ROWS_FOR_OWN_VECTOR, SPIKE = 0.004, 20, 1.5
 
 
 class TokenMatrix(nn.Module):
@@ -54,11 +56,20 @@ class TokenMatrix(nn.Module):
 
 def owns_vector(layout: Layout) -> Tensor:
     """Return bool **(n_tokens,)**: which tokens have a free vector; the others have a smooth one only."""
-    flags = [
-        np.isnan(column.coordinate) | (~column.valued & (column.counts >= FEWEST_ROWS_FOR_OWN_VECTOR))
-        for column in layout.columns
-    ]
-    return torch.from_numpy(np.concatenate(flags))
+    return torch.from_numpy(np.concatenate([_owns_vector(column) for column in layout.columns]))
+
+
+def _owns_vector(column: TokenColumn) -> npt.NDArray[np.bool_]:
+    """Tokens without an order, and repeated values that are common, or are spikes that tower above their neighbours."""
+    ordered = np.flatnonzero(np.isfinite(column.coordinate))
+    ordered = ordered[np.argsort(column.coordinate[ordered])]
+    counts = np.pad(column.counts[ordered], 2)
+    neighbours = (counts[:-4] + counts[1:-3] + counts[3:-1] + counts[4:]) / 4
+    common: npt.NDArray[np.bool_] = column.counts >= SHARE_FOR_OWN_VECTOR * column.counts.sum()
+    spike = np.zeros(column.size, dtype=np.bool_)
+    spike[ordered] = column.counts[ordered] >= SPIKE * neighbours
+    enough = column.counts >= FEWEST_ROWS_FOR_OWN_VECTOR
+    return np.isnan(column.coordinate) | (~column.valued & enough & (common | spike))
 
 
 def ordinal_basis(layout: Layout) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 run: install
 	$(BIN)/tabmint run examples/flights.toml
 
+# One thread each, for there is one process per core.
 test: install lint types layers
-	$(BIN)/pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
 lint: install
 	$(BIN)/ruff check .

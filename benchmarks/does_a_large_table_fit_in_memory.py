@@ -2,8 +2,8 @@
 
     TABMINT_DATA=FOLDER python benchmarks/does_a_large_table_fit_in_memory.py kdd99_10pct --limit-gb 4
 
-The whole job runs in this one process under a limit on its data segment (RLIMIT_DATA: heap and private mappings), and the
-peak resident size and the time of each part are printed.
+The whole job runs in this one process under a limit on its data segment (RLIMIT_DATA: heap and private mappings), and
+the peak resident size and the time of each part are printed.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
     TABMINT_DATA=FOLDER python benchmarks/how_close_to_real.py adult --budget 120s --seeds 0 1 2
 
-reads `FOLDER/adult.csv.gz` (a header row, empty cells missing), fits the generator on the train part, draws as many rows, and
-prints one line per seed and the mean. Adult is split as published (the first 32,561 rows are train); any other table 90/10
-at random with numpy's legacy seed 1234, the split of Zhang et al. 2024 (arXiv:2310.09656).
+reads `FOLDER/adult.csv.gz` (a header row, empty cells missing), fits the generator on the train part, draws as many
+rows, and prints one line per seed and the mean. Adult is split as published: its first 32,561 rows are train. Any other
+table is split 90/10 at random with numpy's legacy seed 1234.
 
-Each seed is a fresh process, so that memory is that of one fit. A last run repeats the first seed's fit and compares bytes.
+Each seed is a fresh process, so that memory is that of one fit. A last run repeats the first seed's fit and compares.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def split_as_published(name: str, table: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return train and test rows."""
     if name == "adult":
         return table.slice(0, ADULT_TRAIN_ROWS), table.slice(ADULT_TRAIN_ROWS)
-    order = np.random.RandomState(1234).permutation(table.num_rows)  # noqa: NPY002  the published split is defined by it
+    order = np.random.RandomState(1234).permutation(table.num_rows)
     n_train = int(0.9 * table.num_rows)
     return table.take(order[:n_train]), table.take(order[n_train:])
 
@@ -92,7 +92,7 @@ def in_fresh_process(arguments: argparse.Namespace, seed: int, evaluated: bool) 
     """Run `measure` in a process of its own."""
     command = [sys.executable, __file__, arguments.table, "--kind", arguments.kind, "--budget", f"{arguments.budget}s"]
     command += ["--one", str(seed)] + ([] if evaluated else ["--no-evaluation"])
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  this very file
     return json.loads(done.stdout.splitlines()[-1])
 
 

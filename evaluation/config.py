@@ -41,4 +41,4 @@ class EvaluationConfig(Config):
     privacy_references: int = Field(default=50_000, ge=500)
     privacy_subsets: int = Field(default=2, ge=1)
     permutations: int = Field(default=999, ge=99)
-    pair_profiles: int = Field(default=60, ge=0)
+    pair_profiles: int = Field(default=300, ge=0)

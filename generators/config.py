@@ -73,10 +73,4 @@ class IndependentConfig(Config):
     kind: Literal["independent"] = "independent"
 
 
-class BootstrapConfig(Config):
-    """The baseline that copies train rows. For tests of the evaluation only: it cannot be saved."""
-
-    kind: Literal["bootstrap"] = "bootstrap"
-
-
 GeneratorConfig = Annotated[FlowMatchingConfig | IndependentConfig, Field(discriminator="kind")]

@@ -9,7 +9,6 @@ categories only the free one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -150,9 +149,6 @@ class ColumnHeads:
 
     def __init__(self, matrix: Tensor, bias: Tensor, bounds: list[tuple[int, int]]) -> None:
         self._parts = [(matrix[a:b].float(), bias[a:b].float()) for a, b in bounds]
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return iter(self._parts)
 
     def logits(self, hidden: Tensor, column: int) -> Tensor:
         """Return **(batch, size of the column)** in float32."""

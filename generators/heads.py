@@ -62,7 +62,7 @@ def _owns_vector(column: TokenColumn) -> npt.NDArray[np.bool_]:
     """Tokens without an order, and repeated values that are common, or are spikes that tower above their neighbours."""
     ordered = np.flatnonzero(np.isfinite(column.coordinate))
     ordered = ordered[np.argsort(column.coordinate[ordered])]
-    counts = np.pad(column.counts[ordered], 2)
+    counts = np.pad(column.counts[ordered], 2, mode="edge" if len(ordered) else "constant")
     neighbours = (counts[:-4] + counts[1:-3] + counts[3:-1] + counts[4:]) / 4
     common: npt.NDArray[np.bool_] = column.counts >= SHARE_FOR_OWN_VECTOR * column.counts.sum()
     spike = np.zeros(column.size, dtype=np.bool_)

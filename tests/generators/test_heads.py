@@ -3,9 +3,9 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from generators.heads import TokenEmbedding, TokenHead, TokenMatrix, draw_tokens, ordinal_basis
+from generators.heads import TokenEmbedding, TokenHead, TokenMatrix, draw_tokens, ordinal_basis, owns_vector
 from generators.nets import fourier_features
-from pipeline.encoded import Layout
+from pipeline.encoded import Layout, TokenColumn
 
 from .tables import binned_column, every_row, rng, token_column, token_layout
 
@@ -95,17 +95,47 @@ def test_a_bin_has_only_a_smooth_vector_and_a_category_only_its_own():
 
 def test_the_smooth_vector_of_a_bin_is_that_of_its_coordinate():
     matrix = TokenMatrix(MIXED, 6, rng(), scale=1.0)
-    features = fourier_features(torch.tensor([0.125, 0.375, 0.625, 0.875]), 8)
+    quantiles, ranks = torch.tensor([0.125, 0.375, 0.625, 0.875]), torch.tensor([0.0, 1 / 3, 2 / 3, 1.0])
+    features = torch.cat([fourier_features(quantiles, 8), fourier_features(ranks, 8)], dim=1)
     torch.testing.assert_close(matrix()[4:8], features @ matrix.smooth[0])
 
 
 def test_ordered_columns_of_different_sizes_find_their_rows():
     layout = Layout((binned_column("a", 5), token_column("b", [1, 1]), binned_column("c", 3, n_categories=2)))
     phi, rows, cells = ordinal_basis(layout)
-    assert phi.shape == (2, 5, 17)
+    assert phi.shape == (2, 5, 34)
     assert rows.tolist() == [0, 1, 2, 3, 4, 9, 10, 11]
     coordinates = phi.flatten(0, 1)[cells, 0].tolist()
     assert coordinates == pytest.approx([0.1, 0.3, 0.5, 0.7, 0.9, 1 / 6, 3 / 6, 5 / 6])
+
+
+def ordered_column(counts, valued=None):
+    n = len(counts)
+    flags = np.zeros(n, dtype=np.bool_) if valued is None else np.array(valued)
+    coordinate = (np.arange(n) + 0.5) / max(1, n)
+    return TokenColumn("x", np.array(counts), np.ones(n, dtype=np.bool_), flags, coordinate)
+
+
+@pytest.mark.parametrize(
+    ("counts", "owners"),
+    [
+        ([30] * 300, []),  # each among its like, and under .4 % of the rows
+        ([30] * 300 + [36] * 2 + [90] + [36] * 2 + [30] * 300, [302]),  # a spike
+        ([10] * 300 + [19] + [10] * 300, []),  # a spike of fewer than 20 rows
+        ([500] * 8, list(range(8))),  # common values
+        ([19], []),
+        ([60, 60], [0, 1]),
+        ([], []),
+    ],
+)
+def test_common_values_and_spikes_own_a_vector(counts, owners):
+    other = token_column("other", np.array([1]))
+    found = owns_vector(Layout((ordered_column(counts), other)))
+    assert found.nonzero().flatten().tolist() == [*owners, len(counts)]  # a category always owns one
+
+
+def test_a_bin_never_owns_a_vector():
+    assert not owns_vector(Layout((ordered_column([500, 500, 500], [True, True, True]),))).any()
 
 
 def test_a_layout_without_order_has_no_smooth_part():

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.arrow_types import arrow_text, family, remedy_for
+from pipeline.arrow_types import arrow_text, family
 from pipeline.columns import (
     NANOSECONDS,
     Boolean,
@@ -29,8 +29,8 @@ from pipeline.columns import (
     Timestamp,
 )
 from pipeline.errors import SchemaError
-from pipeline.misfits import INT64_MAX, finest, on_decimals
-from pipeline.schema import Schema, refuse_repeated_names
+from pipeline.misfits import finest, on_decimals
+from pipeline.schema import Schema, refuse_repeated_names, refuse_unsupported
 
 MIN_ROWS_FOR_KEYS = 20
 """With fewer rows, values that happen to differ are no evidence of a key or of free text."""
@@ -63,20 +63,8 @@ def infer(table: pa.Table) -> Schema:
     if table.num_rows < 2:
         remedy = "give more rows; of a single one, every value would be a constant of the table"
         raise SchemaError("a schema is inferred from at least 2 rows", actual=str(table.num_rows), remedy=remedy)
-    _refuse_unsupported(table)
+    refuse_unsupported(table)
     return Schema(columns=tuple(_infer_column(name, table[name]) for name in table.column_names))
-
-
-def _refuse_unsupported(table: pa.Table) -> None:
-    wrong = [field for field in table.schema if family(field.type) is None]
-    problems = [f'column "{field.name}" is {field.type}: {remedy_for(field.type)}' for field in wrong]
-    problems += [
-        f'column "{name}" holds numbers above 2^63-1: cast it to text'
-        for name in table.column_names
-        if table[name].type == pa.uint64() and (pc.max(table[name]).as_py() or 0) > INT64_MAX
-    ]
-    if problems:
-        raise SchemaError("a column's values must be of a supported type", actual="; ".join(problems))
 
 
 def _infer_column(name: str, values: pa.ChunkedArray) -> Column:

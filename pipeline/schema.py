@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field, ValidationError, field_validator
 
-from pipeline.arrow_types import parse_arrow_type
+from pipeline.arrow_types import family, parse_arrow_type, remedy_for
 from pipeline.columns import (
     Boolean,
     Categorical,
@@ -26,7 +27,7 @@ from pipeline.columns import (
 )
 from pipeline.config import Config
 from pipeline.errors import SchemaError
-from pipeline.misfits import misfit
+from pipeline.misfits import INT64_MAX, misfit
 
 __all__ = [
     "Boolean", "Categorical", "Column", "Constant", "Continuous", "Date", "Duration", "Identifier", "Integer",
@@ -178,6 +179,23 @@ def quoted(names: set[str] | tuple[str, ...] | list[str]) -> list[str]:
         ['"a"', '"b"']
     """
     return [f'"{name}"' for name in (sorted(names) if isinstance(names, set) else names)]
+
+
+def refuse_unsupported(table: pa.Table) -> None:
+    """Refuse columns of types that no table may have.
+
+    Raises:
+        SchemaError: such a column, or unsigned numbers beyond int64; all are named, each with its remedy.
+    """
+    wrong = [field for field in table.schema if family(field.type) is None]
+    problems = [f'column "{field.name}" is {field.type}: {remedy_for(field.type)}' for field in wrong]
+    problems += [
+        f'column "{name}" holds numbers above 2^63-1: cast it to text'
+        for name in table.column_names
+        if table[name].type == pa.uint64() and (pc.max(table[name]).as_py() or 0) > INT64_MAX
+    ]
+    if problems:
+        raise SchemaError("a column's values must be of a supported type", actual="; ".join(problems))
 
 
 def refuse_repeated_names(names: list[str]) -> None:

@@ -15,7 +15,7 @@ from pipeline.conform import conform
 from pipeline.delimited import read_delimited
 from pipeline.errors import ConfigError, SourceError
 from pipeline.fingerprint import fingerprint
-from pipeline.schema import Schema, refuse_repeated_names
+from pipeline.schema import Schema, refuse_repeated_names, refuse_unsupported
 from pipeline.sql import read_query
 from pipeline.text_types import type_text
 
@@ -79,7 +79,8 @@ def read(source: str | Path | SourceConfig | pd.DataFrame | pa.Table, *, schema:
 
     Raises:
         SourceError: the records cannot be read.
-        SchemaError: a column name is used twice, or the table does not fit `schema`.
+        SchemaError: a column name is used twice, a column is of a type that no table may have, or the table does not
+            fit `schema`.
         ConfigError: the source is not declared as one.
 
     Example:
@@ -90,6 +91,7 @@ def read(source: str | Path | SourceConfig | pd.DataFrame | pa.Table, *, schema:
     """
     table = _load(source, typed=schema is None)
     refuse_repeated_names(table.column_names)
+    refuse_unsupported(table)
     if table.num_rows == 0 or table.num_columns == 0:
         actual = f"{table.num_rows} rows and {table.num_columns} columns"
         raise SourceError("a table needs rows and columns", actual=actual, remedy="check the source or its query")

@@ -93,7 +93,8 @@ def test_any_date_and_time_of_day_stay_inside_the_type_and_on_its_grid(
 ) -> None:
     column = timestamp(f"timestamp[{unit}, tz={zone}]", "s")
     day_ticks = 86_400 * ticks_per_step(column)
-    within = pa.array([day // day_ticks for day in days])
+    reach = 2**63 - 1 if unit == "ns" else 2**39  # time zones are only defined within some 32,000 years
+    within = pa.array([int(math.fmod(day, reach)) // day_ticks for day in days])
     back = put_together(column, (within, pa.array([time] * len(days))))
     ticks = back.cast(pa.int64()).to_numpy()
     assert (ticks % ticks_per_step(column) == 0).all()

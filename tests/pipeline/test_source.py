@@ -399,3 +399,9 @@ def test_slices_and_bit_patterns_do_not_count() -> None:
 )
 def test_every_difference_counts(one: dict[str, list[Any]], other: dict[str, list[Any]]) -> None:
     assert fingerprint(pa.table(one)) != fingerprint(pa.table(other))
+
+
+def test_columns_that_no_table_may_have_are_named_before_anything_is_read_from_them():
+    nested = pa.table({"age": [1, 2], "tags": [["a"], ["b"]], "photo": pa.array([b"x", b"y"])})
+    with pytest.raises(SchemaError, match=r'"tags".*"photo"'):
+        read(nested)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation.report import Report, RunIdentity, TrainingPoint
@@ -27,7 +28,9 @@ def model_key(config: RunConfig, train_sha256: str, schema: Schema) -> str:
 
 
 def recorded_config(config: RunConfig) -> dict[str, Any]:
-    """Return the config as it may be recorded: JSON values, without the connection string, which may hold a password.
+    """Return the config as it may be recorded in what is published: JSON values that tell nothing of the machine.
+
+    The connection string is left out, for it may hold a password; of paths the last part stays.
 
     Example:
         >>> source = {"uri": "postgresql://me:secret@host/db", "query": "select 1"}
@@ -37,6 +40,8 @@ def recorded_config(config: RunConfig) -> dict[str, Any]:
     settings = config.model_dump(mode="json")
     if config.source.uri:
         settings["source"]["uri"] = config.source.uri.partition(":")[0] + ":(not recorded)"
+    for section, key in ((settings["source"], "path"), (settings["output"], "root"), (settings, "schema_path")):
+        section[key] = Path(section[key]).name if section[key] else section[key]
     return settings
 
 

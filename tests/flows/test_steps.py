@@ -1,5 +1,6 @@
 import io
 import json
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -122,6 +123,13 @@ def test_every_step_is_shown(config):
     run_steps(config, Lines(stream))
     done = [line.split()[2] for line in stream.getvalue().splitlines() if "done in" in line]
     assert done == ["ingest", "split", "fit", "sample", "evaluate", "gate", "publish"]
+
+
+def test_no_folder_of_the_machine_reaches_what_is_published(config):
+    folder = run_steps(config).folder
+    told = (folder / "manifest.json").read_text() + (folder / "report.json").read_text()
+    assert str(Path(config.output.root).parent) not in told
+    assert Path(config.source.path).name in told
 
 
 def test_no_password_reaches_the_manifest(config):

@@ -182,6 +182,7 @@ def train(
 
     Raises:
         TrainingError: loss or gradients stayed non-finite before anything was learned.
+        ArtifactError: the checkpoint is damaged, or of a run of another seed, settings, model or number of rows.
     """
     yield from Trainer(model, data, validation, config, seed, budget_s, checkpoint).run()
 
@@ -260,11 +261,8 @@ class Trainer:
 
     def _stop_on_non_finite(self) -> None:
         if not any(progress.best for progress in self.state.history[1:]):
-            raise TrainingError(
-                "loss and gradients must be finite",
-                actual=f"lasting non-finite ones at step {self.state.step}",
-                remedy='lower learning_rate, or set precision = "fp32"',
-            )
+            rule, remedy = "loss and gradients must be finite", 'lower learning_rate, or set precision = "fp32"'
+            raise TrainingError(rule, actual=f"lasting non-finite ones at step {self.state.step}", remedy=remedy)
         self.state.message = "stopped on non-finite losses with the best state so far"
 
     def _fit_plan_to_budget(self) -> None:
@@ -345,7 +343,7 @@ class Trainer:
         if self.checkpoint is None or not self.checkpoint.exists():
             return
         tensors, state = load_state(self.checkpoint)
-        if state.pop("run") != self._identity():
+        if state.pop("run", None) != self._identity():
             rule = "a run resumes with the seed, settings, model and number of rows it began with"
             raise ArtifactError(rule, actual="others", remedy=f"delete {self.checkpoint.name}")
         for minimiser, (best_loss, stalled) in zip(self.minimisers, state.pop("minimisers"), strict=True):

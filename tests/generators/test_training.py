@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from generators import TrainingConfig, training
-from generators.checkpoint import load_state
+from generators.checkpoint import load_state, save_state
 from generators.model import Batch, Model, Objective
 from generators.training import (
     MOST_SKIPPED,
@@ -410,3 +410,17 @@ def test_a_run_of_another_model_is_not_resumed(tmp_path):
     wider.vector = nn.Parameter(torch.zeros(4))
     with pytest.raises(ArtifactError, match=r"it began with.*delete run\.safetensors"):
         run(wider, checkpoint=path)
+
+
+def test_a_run_of_another_number_of_rows_is_not_resumed(tmp_path):
+    path = tmp_path / "run.safetensors"
+    stop_after(Parabola(), 2, QUICK, path)
+    with pytest.raises(ArtifactError, match=r"it began with.*delete run\.safetensors"):
+        list(train(Parabola(), rows(N_ROWS + 1), rows(10), QUICK, seed=0, checkpoint=path))
+
+
+def test_a_file_that_is_no_checkpoint_is_not_resumed(tmp_path):
+    path = tmp_path / "run.safetensors"
+    save_state(path, {"weights": torch.zeros(2)}, {"step": 3})
+    with pytest.raises(ArtifactError, match=r"it began with.*delete run\.safetensors"):
+        run(Parabola(), checkpoint=path)

@@ -8,6 +8,7 @@ Identifiers, free text and constants are not modelled and do not occur here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -134,3 +135,9 @@ class Encoded:
     def take(self, rows: Rows | BoolArray) -> Encoded:
         """Return the given rows, in the given order."""
         return Encoded(self.layout, self.tokens[rows], self.values[rows])
+
+    @classmethod
+    def concat(cls, parts: Sequence[Encoded]) -> Encoded:
+        """Return the rows of one or more tables of the same layout, one after the other."""
+        tokens = np.concatenate([part.tokens for part in parts])
+        return cls(parts[0].layout, tokens, np.concatenate([part.values for part in parts]))

@@ -170,6 +170,22 @@ class TableTransform:
             condition[self.layout.names.index(part.name)] = int(tokens[0]), float(values[0])
         return condition
 
+    def levels(self, column: str) -> list[Any]:
+        """Return the values that a categorical or boolean column can be drawn with, without missing; none for others.
+
+        Raises:
+            SchemaError: there is no such column.
+        """
+        match self.schema.column(column):
+            case Categorical(name=name):
+                codec = self.codecs[name]
+                return codec.levels.to_pylist() if isinstance(codec, CategoricalCodec) else []
+            case Boolean():
+                drawable = self.can_draw(column, pa.array([False, True]))
+                return [value for value in (False, True) if drawable[int(value)]]
+            case _:
+                return []
+
     def can_draw(self, column: str, array: pa.Array) -> BoolArray:
         """Say which cells of a modelled column have a value that `decode` can return.
 

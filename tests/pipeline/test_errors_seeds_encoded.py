@@ -174,3 +174,14 @@ def test_take_returns_the_rows_asked_for(layout, rows):
     np.testing.assert_array_equal(taken.tokens, tokens[rows])
     np.testing.assert_array_equal(taken.values, values[rows])
     assert (taken.tokens.dtype, taken.values.dtype) == (np.int32, np.float64)
+
+
+@pytest.mark.parametrize("bounds", [[0, 3], [0, 1, 3], [0, 0, 2, 2, 3]])
+def test_concat_puts_the_parts_one_after_the_other(layout, bounds):
+    tokens = np.array([[0, 1, 4, 0], [1, 0, 3, 0], [0, 2, 2, 0]], dtype=np.int32)
+    whole = Encoded(layout, tokens, np.array([[0.1, 0.2], [0.5, 0.3], [0.7, 0.4]]))
+    joined = Encoded.concat([whole.take(np.arange(begin, end)) for begin, end in pairwise(bounds)])
+    assert joined.layout is layout
+    np.testing.assert_array_equal(joined.tokens, whole.tokens)
+    np.testing.assert_array_equal(joined.values, whole.values)
+    assert (joined.tokens.dtype, joined.values.dtype) == (np.int32, np.float64)

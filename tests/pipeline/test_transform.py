@@ -213,6 +213,29 @@ def test_a_condition_that_cannot_be_drawn_is_refused(
         transform.encode_value(column, value)
 
 
+@pytest.mark.parametrize(
+    ("column", "levels"),
+    [("city", ["Oslo", "Rome"]), ("smoker", [False, True]), ("age", []), ("seen", []), ("id", []), ("site", [])],
+)
+def test_levels_are_the_categories_that_can_be_drawn(
+    transform: TableTransform, column: str, levels: list[object]
+) -> None:
+    assert transform.levels(column) == levels
+    assert all(transform.encode_value(column, level) for level in levels)
+
+
+@pytest.mark.parametrize(("cells", "levels"), [([True, None], [True]), ([False, None], [False]), ([None, None], [])])
+def test_a_boolean_that_train_never_met_is_no_level(cells: list[bool | None], levels: list[bool]) -> None:
+    schema = Schema(columns=(Boolean(name="sick", arrow="bool", nullable=True), Integer(name="age", arrow="int64")))
+    train = pa.table({"sick": pa.array(cells * 30, pa.bool_()), "age": np.arange(60)}, schema.arrow())
+    assert TableTransform.fit(train, schema).levels("sick") == levels
+
+
+def test_there_are_no_levels_of_a_column_that_is_not_there(transform: TableTransform) -> None:
+    with pytest.raises(SchemaError, match='"town"'):
+        transform.levels("town")
+
+
 def test_unseen_rows_are_encoded_too(transform: TableTransform) -> None:
     other = people(300, seed=1).slice(7)
     encoded = transform.encode(other)

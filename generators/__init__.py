@@ -9,12 +9,18 @@ Example:
 """
 
 from .base import LogDensity, TabularGenerator
-from .config import FlowMatchingConfig, GeneratorConfig, IndependentConfig, TrainingConfig
-from .registry import KINDS, generator_config
+from .baselines import IndependentConfig
+from .config import TrainingConfig
+from .ddpm import DDPMConfig
+from .flow_matching import FlowMatchingConfig
+from .registry import KINDS, GeneratorConfig, generator_config
 from .training import Progress
+from .vae import VAEConfig, VAETraining
+from .wgan_gp import WGANGPConfig, WGANGPTraining
 
 __all__ = [
     "KINDS",
+    "DDPMConfig",
     "FlowMatchingConfig",
     "GeneratorConfig",
     "IndependentConfig",
@@ -22,5 +28,9 @@ __all__ = [
     "Progress",
     "TabularGenerator",
     "TrainingConfig",
+    "VAEConfig",
+    "VAETraining",
+    "WGANGPConfig",
+    "WGANGPTraining",
     "generator_config",
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +19,7 @@ import torch
 
 from pipeline.artifact import Sealed, stage, verify, write_json
 from pipeline.encoded import Encoded
-from pipeline.errors import ArtifactError, ConfigError, DataError, NotFittedError
+from pipeline.errors import ArtifactError, ConfigError, DataError, NotFittedError, UnsupportedError
 from pipeline.inference import infer
 from pipeline.schema import Schema
 from pipeline.seeds import substream
@@ -25,10 +27,12 @@ from pipeline.source import read
 from pipeline.transform import TableTransform, TransformConfig
 
 from .checkpoint import load_state, save_state
-from .config import FlowMatchingConfig, GeneratorConfig
 from .device import arithmetic, choose_device
-from .model import Batch, Known, Model
-from .registry import build, generator_config, training_config
+from .drawing import in_parts
+from .flow_matching import FlowMatchingConfig
+from .mixture import Mixture
+from .model import Batch, DensityKind, Known, Model
+from .registry import GeneratorConfig, build, generator_config, planned_members, training_config
 from .training import Progress, train
 
 FORMAT = 1
@@ -37,12 +41,16 @@ FEWEST_ROWS = 20
 FEWEST_VALIDATION_ROWS, MOST_VALIDATION_ROWS = 200, 5_000
 
 Conditions = Mapping[str, Any]
-DensityKind = Literal["exact", "lower_bound", "encoded_space"]
+Shares = Mapping[Any, float]
 
 
 @dataclass(frozen=True)
 class LogDensity:
     """Log densities of rows in nats **(n_rows,)**, and of what kind they are.
+
+    Attributes:
+        values: the log densities.
+        kind: what they are.
 
     `exact` is a probability of the row; `encoded_space` is a probability of its tokens times a density of the positions
     in the bins, which are uniform on [0, 1) in the base measure; `lower_bound` is below the exact figure.
@@ -86,6 +94,7 @@ class TabularGenerator:
         budget_s: float | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         checkpoint: Path | None = None,
+        warm_start: TabularGenerator | None = None,
     ) -> Self:
         """Learn a table.
 
@@ -96,59 +105,131 @@ class TabularGenerator:
             budget_s: wall-clock seconds for training; the best state so far is kept when they are over.
             on_progress: called at every validation.
             checkpoint: a file for exact resume of an interrupted fit; removed when the fit is done.
+            warm_start: a fitted generator of the same settings, whose weights, schema and vocabularies are the start.
 
         Raises:
+            ConfigError: `warm_start` has other settings, or another schema is given beside it.
+            UnsupportedError: the family has no weights to start from.
             SchemaError: the table does not fit the schema.
             DataError: the table has too few rows, or nothing to learn.
             TrainingError: training failed and nothing usable is left.
         """
         arrow = read(table).table
-        schema = schema or infer(arrow)
-        schema.validate_table(arrow)
         _refuse_too_few(arrow)
-        transform = TableTransform.fit(arrow, schema, self.transform_config)
-        settings = training_config(self.config)
-        device = choose_device(settings.device)
-        rng = torch.Generator().manual_seed(substream(seed, "weights"))
-        model = build(transform.layout, self.config, arrow.num_rows, rng).to(device)
+        start = self._start(arrow, schema, seed, warm_start)
+        model, device = start.model, start.device
         self.history = []
+        diagnostics: dict[str, Any] = {}
         if model.objectives():
-            data, held_out = hold_out(transform.encode(arrow), settings.validation_fraction, seed)
+            settings = training_config(self.config)
+            data, held_out = hold_out(start.transform.encode(arrow), settings.validation_fraction, seed)
             data, held_out = data.to(device), held_out.to(device)
             run = train(model, data, held_out, settings, seed=seed, budget_s=budget_s, checkpoint=checkpoint)
             for progress in run:
                 self.history.append(progress)
                 if on_progress:
                     on_progress(progress)
-        self._fitted = _Fitted(transform, model.eval(), device, arrow.num_rows, _dtypes(table))
+            diagnostics = self._diagnose(model.eval(), held_out, seed)
+        self._fitted = replace(start, model=model.eval(), diagnostics=diagnostics, dtypes=_dtypes(table))
         if checkpoint:
             checkpoint.unlink(missing_ok=True)
         return self
 
-    def sample(self, n: int, *, seed: int = 0, conditions: Conditions | None = None) -> Any:
+    def _start(self, table: pa.Table, schema: Schema | None, seed: int, warm_start: TabularGenerator | None) -> _Fitted:
+        """Return an untrained generator, or a copy of an earlier one."""
+        if warm_start is not None:
+            return self._warm(table, schema, warm_start)
+        schema = schema or infer(table)
+        schema.validate_table(table)
+        transform = TableTransform.fit(table, schema, self.transform_config)
+        device = choose_device(training_config(self.config).device)
+        rng = torch.Generator().manual_seed(substream(seed, "weights"))
+        n_members = planned_members(self.config, table.num_rows)
+        model = build(self.config, transform.layout, table.num_rows, n_members, rng).to(device)
+        return _Fitted(transform, model, device, table.num_rows)
+
+    def _warm(self, table: pa.Table, schema: Schema | None, earlier: TabularGenerator) -> _Fitted:
+        fitted = earlier._need_fitted()
+        if _untrained(earlier) != _untrained(self):
+            remedy = "give both the same settings; those of `training` may differ"
+            raise ConfigError("a warm start needs a model of the same settings", actual="others", remedy=remedy)
+        if not fitted.model.objectives():
+            remedy = "fit from the beginning"
+            raise UnsupportedError(f"{self.config.kind} has nothing to start from", actual="no weights", remedy=remedy)
+        if schema is not None and schema != earlier.schema:
+            remedy = "leave the schema out, or fit from the beginning"
+            raise ConfigError("a warm start keeps the earlier model's schema", actual="another schema", remedy=remedy)
+        earlier.schema.validate_table(table)
+        return replace(fitted, model=copy.deepcopy(fitted.model))
+
+    def _diagnose(self, model: Model, held_out: Batch, seed: int) -> dict[str, Any]:
+        rng = torch.Generator(held_out.tokens.device).manual_seed(substream(seed, "diagnostics"))
+        with torch.no_grad(), arithmetic(training_config(self.config), held_out.tokens.device):
+            return model.diagnostics(held_out, rng)
+
+    def sample(
+        self, n: int, *, seed: int = 0, conditions: Conditions | None = None, guidance: float = 0.0
+    ) -> pa.Table | pd.DataFrame:
         """Draw `n` rows, with the columns of `conditions` fixed to the given values.
+
+        Args:
+            n: rows.
+            seed: of everything random; the same seed gives the same rows.
+            conditions: values by column; the other columns are drawn given them.
+            guidance: how much the conditions are strengthened; 0 draws from the learned distribution, more gives rows
+                that are more typical of the conditions and less varied.
 
         Returns:
             A pyarrow Table of exactly `schema.arrow()`, or a DataFrame where the generator was fitted on one.
 
         Raises:
-            ConfigError: `n` is negative, or a condition names a column that is not modelled.
+            ConfigError: `n` or `guidance` is negative, or a condition names a column that is not modelled.
             DataError: a condition's value was not met in train, or by too few rows.
+            UnsupportedError: the family cannot be given such a condition, or cannot be guided.
         """
-        if n < 0:
-            raise ConfigError("the number of rows must not be negative", actual=str(n), remedy="give 0 or more")
-        fitted = self._need_fitted()
-        known = self._known(conditions or {})
-        rng = torch.Generator(fitted.device).manual_seed(substream(seed, "sample"))
-        with arithmetic(training_config(self.config), fitted.device):
-            encoded = fitted.model.sample(n, rng, known)
-        table = fitted.transform.decode(encoded, seed=substream(seed, "decode"))
-        if fitted.dtypes is None:
-            return table
-        return table.replace_schema_metadata({"pandas": fitted.dtypes}).to_pandas()
+        _refuse_negative_rows(n)
+        self._refuse_guidance(guidance)
+        encoded = self._draw(n, substream(seed, "sample"), self._known(conditions or {}), guidance)
+        return self._returned(self._need_fitted().transform.decode(encoded, seed=substream(seed, "decode")))
 
-    def log_density(self, table: pa.Table | pd.DataFrame) -> LogDensity:
-        """Return the log density of each row under the model, in nats.
+    def rebalance(
+        self, n: int, column: str, shares: Shares | None = None, *, seed: int = 0, guidance: float = 0.0
+    ) -> pa.Table | pd.DataFrame:
+        """Draw `n` rows in which a column has the given shares, and the others are drawn given it.
+
+        Args:
+            n: rows.
+            column: its name.
+            shares: positive numbers by value, which need not add up to 1; equal ones for all levels of a categorical or
+                boolean column where None. Counts are rounded by largest remainder.
+            seed: of everything random.
+            guidance: as in `sample`.
+
+        Raises:
+            ConfigError: `n` is negative, a share is not positive, or none are given for a column without levels.
+            DataError, UnsupportedError: as in `sample`.
+
+        Example:
+            >>> people = pd.DataFrame({"sick": [True] * 10 + [False] * 110})
+            >>> generator = TabularGenerator(generator_config("independent")).fit(people)
+            >>> int(generator.rebalance(50, "sick").sick.sum())
+            25
+        """
+        _refuse_negative_rows(n)
+        self._refuse_guidance(guidance)
+        shares = self._equal_shares(column) if shares is None else shares
+        fitted = self._need_fitted()
+        parts = [
+            self._draw(count, substream(seed, "rebalance", str(i)), self._known({column: value}), guidance)
+            for i, (value, count) in enumerate(apportion(n, shares).items())
+        ]
+        order = np.random.default_rng(substream(seed, "order")).permutation(n)
+        return self._returned(
+            fitted.transform.decode(Encoded.concat(parts).take(order), seed=substream(seed, "decode"))
+        )
+
+    def log_density(self, table: pa.Table | pd.DataFrame, *, seed: int = 0) -> LogDensity:
+        """Return the log density of each row under the model, in nats; the seed serves the families that estimate it.
 
         Raises:
             SchemaError: the table does not fit the schema.
@@ -157,9 +238,18 @@ class TabularGenerator:
         fitted = self._need_fitted()
         arrow = read(table, schema=self.schema).table
         self.schema.validate_table(arrow)
-        batch = Batch.of(fitted.transform.encode(arrow)).to(fitted.device)
-        values = fitted.model.log_density(batch).double().cpu().numpy()
-        return LogDensity(values, "encoded_space" if fitted.transform.layout.valued else "exact")
+        kind = fitted.model.density_kind
+        batch = Batch.of(fitted.transform.encode(arrow))
+
+        def score(start: int, stop: int) -> npt.NDArray[np.float64]:
+            rng = torch.Generator(fitted.device).manual_seed(substream(seed, "density", str(start)))
+            part = batch.take(torch.arange(start, stop)).to(fitted.device)
+            with arithmetic(settings, fitted.device):
+                values: npt.NDArray[np.float64] = fitted.model.log_density(part, rng).double().cpu().numpy()
+            return values
+
+        settings = training_config(self.config).model_copy(update={"precision": "fp32"})
+        return LogDensity(np.concatenate(in_parts(len(batch), score, fitted.device)), kind)
 
     def save(self, folder: str | Path) -> None:
         """Write the model as JSON and safetensors, atomically; no train row is in it.
@@ -176,7 +266,9 @@ class TabularGenerator:
             "transform_config": self.transform_config.model_dump(mode="json"),
             "transform": fitted.transform.to_json(),
             "n_rows": fitted.n_rows,
+            "n_members": fitted.n_members,
             "dtypes": fitted.dtypes,
+            "diagnostics": fitted.diagnostics,
             "history": [progress.to_json() for progress in self.history],
         }
         with stage(Path(folder)) as staged:
@@ -198,11 +290,12 @@ class TabularGenerator:
         )
         generator.history = [Progress.from_json(progress) for progress in state["history"]]
         device = choose_device("cpu" if training_config(generator.config).device == "cpu" else "auto")
-        model = build(transform.layout, generator.config, state["n_rows"], torch.Generator().manual_seed(0))
+        rng = torch.Generator().manual_seed(0)
+        model = build(generator.config, transform.layout, state["n_rows"], state["n_members"], rng)
         tensors, _ = load_state(Path(folder) / WEIGHTS)
         _load_weights(model, tensors)
         model = model.to(device).eval()
-        generator._fitted = _Fitted(transform, model, device, state["n_rows"], state["dtypes"])
+        generator._fitted = _Fitted(transform, model, device, state["n_rows"], state["dtypes"], state["diagnostics"])
         return generator
 
     def describe(self) -> dict[str, Any]:
@@ -213,6 +306,7 @@ class TabularGenerator:
             "kind": self.config.kind,
             "config": self.config.model_dump(mode="json"),
             "n_train": fitted.n_rows,
+            "n_members": fitted.n_members,
             "n_columns": len(self.schema.columns),
             "n_modelled": fitted.transform.layout.n_columns,
             "n_tokens": fitted.transform.layout.n_tokens,
@@ -220,6 +314,7 @@ class TabularGenerator:
             "steps": self.history[-1].step if self.history else 0,
             "fit_s": self.history[-1].elapsed_s if self.history else 0.0,
             "best": last_best.to_json() if last_best else None,
+            "diagnostics": fitted.diagnostics,
         }
 
     def _need_fitted(self) -> _Fitted:
@@ -235,7 +330,46 @@ class TabularGenerator:
                 remedy = f"condition on one of {', '.join(transform.parts)}"
                 raise ConfigError("a condition must name a modelled column", actual=f'"{name}"', remedy=remedy)
             known |= transform.encode_value(name, value)
+        self._refuse_other_conditions(known)
         return known
+
+    def _refuse_other_conditions(self, known: Known) -> None:
+        model = self._need_fitted().model
+        allowed = set(model.condition_columns)
+        refused = [model.layout.names[column] for column in known if column not in allowed]
+        if refused:
+            names = ", ".join(model.layout.names[column] for column in sorted(allowed)) or "no column"
+            rule = f'{self.config.kind} cannot be given column "{refused[0]}", which is none of its condition columns'
+            raise UnsupportedError(rule, actual=refused[0], remedy=f"condition on {names}, or use flow_matching")
+
+    def _refuse_guidance(self, guidance: float) -> None:
+        if not 0 <= guidance < math.inf:
+            raise ConfigError("guidance must be finite and not negative", actual=str(guidance), remedy="give 0 or more")
+        if guidance and not self._need_fitted().model.guided:
+            remedy = "leave guidance at 0, or use flow_matching or ddpm"
+            raise UnsupportedError(f"{self.config.kind} cannot be guided", actual=str(guidance), remedy=remedy)
+
+    def _draw(self, n: int, seed: int, known: Known, guidance: float) -> Encoded:
+        fitted, settings = self._need_fitted(), training_config(self.config)
+
+        def draw(start: int, stop: int) -> Encoded:
+            rng = torch.Generator(fitted.device).manual_seed(substream(seed, str(start)))
+            with arithmetic(settings, fitted.device):
+                return fitted.model.sample(stop - start, rng, known, guidance)
+
+        return Encoded.concat(in_parts(n, draw, fitted.device))
+
+    def _returned(self, table: pa.Table) -> pa.Table | pd.DataFrame:
+        """Return what the user gave: an Arrow table, or a frame with the same dtypes."""
+        dtypes = self._need_fitted().dtypes
+        return table if dtypes is None else table.replace_schema_metadata({"pandas": dtypes}).to_pandas()
+
+    def _equal_shares(self, column: str) -> Shares:
+        levels = self._need_fitted().transform.levels(column)
+        if not levels:
+            rule = f'shares must be given for column "{column}", which has no levels'
+            raise ConfigError(rule, actual="none", remedy="give a share for each value that is wanted")
+        return dict.fromkeys(levels, 1.0)
 
 
 @dataclass(frozen=True)
@@ -246,7 +380,18 @@ class _Fitted:
     model: Model
     device: torch.device
     n_rows: int
-    dtypes: str | None
+    dtypes: str | None = None
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_members(self) -> int:
+        """Of how many models rows are drawn."""
+        return len(self.model.members) if isinstance(self.model, Mixture) else 1
+
+
+def _untrained(generator: TabularGenerator) -> tuple[GeneratorConfig, TransformConfig]:
+    """Return the settings that decide the model's form."""
+    return generator.config.model_copy(update={"training": None}), generator.transform_config
 
 
 def _dtypes(table: pa.Table | pd.DataFrame) -> str | None:
@@ -255,6 +400,25 @@ def _dtypes(table: pa.Table | pd.DataFrame) -> str | None:
         return None
     metadata: bytes = pa.Schema.from_pandas(table.head(0), preserve_index=False).metadata[b"pandas"]
     return metadata.decode()
+
+
+def apportion(n: int, shares: Shares) -> dict[Any, int]:
+    """Return how many of n rows each value gets, by largest remainder.
+
+    Raises:
+        ConfigError: there is no share, or one is not positive.
+
+    Example:
+        >>> apportion(10, {"a": 1, "b": 2})
+        {'a': 3, 'b': 7}
+    """
+    if not shares or not all(math.isfinite(share) and share > 0 for share in shares.values()):
+        actual = ", ".join(f"{value!r}: {share}" for value, share in shares.items()) or "none"
+        raise ConfigError("shares must be positive numbers", actual=actual, remedy="leave out values of share 0")
+    exact = n * np.array(list(shares.values())) / sum(shares.values())
+    counts = np.floor(exact).astype(int)
+    counts[np.argsort(counts - exact, kind="stable")[: n - counts.sum()]] += 1
+    return dict(zip(shares, counts.tolist(), strict=True))
 
 
 def hold_out(encoded: Encoded, fraction: float, seed: int) -> tuple[Batch, Batch]:
@@ -266,6 +430,11 @@ def hold_out(encoded: Encoded, fraction: float, seed: int) -> tuple[Batch, Batch
     n_held_out = min(MOST_VALIDATION_ROWS, max(round(fraction * n), min(FEWEST_VALIDATION_ROWS, n // 3)))
     order = np.random.default_rng(substream(seed, "validation rows")).permutation(n)
     return Batch.of(encoded.take(order[n_held_out:])), Batch.of(encoded.take(order[:n_held_out]))
+
+
+def _refuse_negative_rows(n: int) -> None:
+    if n < 0:
+        raise ConfigError("the number of rows must not be negative", actual=str(n), remedy="give 0 or more")
 
 
 def _refuse_too_few(table: pa.Table) -> None:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.encoded import Encoded, Layout
 
+from .config import FamilyConfig
 from .heads import draw_tokens
-from .model import Batch, Known, Model, Objective
+from .model import Batch, DensityKind, Known, Model, Objective
+
+
+class IndependentConfig(FamilyConfig):
+    """The baseline that knows every column and no dependence."""
+
+    kind: Literal["independent"] = "independent"
+
+    def build(self, layout: Layout, n_rows: int, rng: torch.Generator) -> Independent:  # noqa: ARG002  it has no weights
+        """Return the model, which is its layout's counts."""
+        return Independent(layout)
 
 
 class Independent(Model):
@@ -19,8 +32,8 @@ class Independent(Model):
         """Return no objective."""
         return ()
 
-    def sample(self, n: int, rng: torch.Generator, known: Known) -> Encoded:
-        """Draw every unknown column by itself."""
+    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:  # noqa: ARG002
+        """Draw every unknown column by itself; guidance changes nothing, because conditions do not."""
         group = torch.zeros(n, dtype=torch.long)
         tokens = np.empty((n, self.layout.n_columns), dtype=np.int32)
         for i, column in enumerate(self.layout.columns):
@@ -33,7 +46,12 @@ class Independent(Model):
                 values[:, place] = known[i][1]
         return Encoded(self.layout, tokens, values)
 
-    def log_density(self, batch: Batch) -> Tensor:
+    @property
+    def density_kind(self) -> DensityKind:
+        """Exact, but for the positions in bins."""
+        return "encoded_space" if self.layout.valued else "exact"
+
+    def log_density(self, batch: Batch, rng: torch.Generator) -> Tensor:  # noqa: ARG002  nothing is estimated
         """Return the sum of the columns' log train frequencies **(batch,)**."""
         logs = [torch.from_numpy(column.counts).double() for column in self.layout.columns]
         parts = [(c / c.sum()).log()[tokens] for c, tokens in zip(logs, batch.tokens.unbind(1), strict=True)]
@@ -51,7 +69,7 @@ class Bootstrap(Model):
         """Return no objective."""
         return ()
 
-    def sample(self, n: int, rng: torch.Generator, known: Known) -> Encoded:
+    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:  # noqa: ARG002
         """Copy `n` rows among those that agree with the known tokens."""
         fits = np.ones(len(self.train_rows), dtype=np.bool_)
         for column, (token, _) in known.items():

@@ -1,20 +1,29 @@
-"""The settings of training and of each family. `None` means: chosen from the data."""
+"""The settings of training, and what each family's settings have in common. `None` means: chosen from the data."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from pipeline.config import Config
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.encoded import Layout
+
+    from .model import Model
 
 
 class TrainingConfig(Config):
     """The settings of the one training loop.
 
     Attributes:
-        steps: optimiser steps; None derives them from the number of rows. A run that is given the steps that an earlier
+        steps: optimiser steps; None derives them from `epochs`. A run that is given the steps that an earlier
             run recorded repeats it byte for byte, whatever the clock says.
+        epochs: passes over train where `steps` is None; at least 200 steps are made.
         batch_size: rows per step; None derives it from the number of rows.
         learning_rate: the peak, reached after `warmup_steps` and annealed to zero along a cosine.
         weight_decay: decoupled weight decay of matrices (AdamW, Loshchilov & Hutter 2019, arXiv:1711.05101).
@@ -30,6 +39,7 @@ class TrainingConfig(Config):
     """
 
     steps: int | None = Field(default=None, ge=1)
+    epochs: float = Field(default=14, gt=0)
     batch_size: int | None = Field(default=None, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
     warmup_steps: int = Field(default=100, ge=1)
@@ -44,33 +54,22 @@ class TrainingConfig(Config):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
-class FlowMatchingConfig(Config):
-    """Flow matching: discrete on tokens (masked source, x1-prediction), linear-path velocity on values.
+class FamilyConfig(Config, ABC):
+    """The settings of a family, which know how to build it; a family adds its `kind`."""
+
+    @abstractmethod
+    def build(self, layout: Layout, n_rows: int, rng: torch.Generator) -> Model:
+        """Return the untrained model for `n_rows` train rows of the given layout."""
+
+
+class TrainedConfig(FamilyConfig, ABC):
+    """The settings of a family that is trained.
 
     Attributes:
-        width: of the hidden state; None derives it from the number of rows and columns.
-        depth: residual blocks.
-        dropout: of the blocks' hidden units; None derives it from the number of rows.
-        ordered_share: the part of training rows whose mask is a suffix of the sampling order; the others get random
-            masks, which is what conditions on any subset of columns need.
-        value_width: of the velocity network's hidden state.
-        value_steps: Heun steps of the velocity ODE when sampling.
+        training: the loop's settings; a family may have defaults of its own.
+        members: models of the family, trained at the same time, of which rows are drawn in equal shares; None derives
+            their number from that of the rows. A short time budget may train fewer of them.
     """
 
-    kind: Literal["flow_matching"] = "flow_matching"
     training: TrainingConfig = TrainingConfig()
-    width: int | None = Field(default=None, ge=8)
-    depth: int = Field(default=3, ge=1)
-    dropout: float | None = Field(default=None, ge=0, lt=1)
-    ordered_share: float = Field(default=0.5, ge=0, le=1)
-    value_width: int = Field(default=128, ge=8)
-    value_steps: int = Field(default=4, ge=1)
-
-
-class IndependentConfig(Config):
-    """The baseline that knows every column and no dependence."""
-
-    kind: Literal["independent"] = "independent"
-
-
-GeneratorConfig = Annotated[FlowMatchingConfig | IndependentConfig, Field(discriminator="kind")]
+    members: int | None = Field(default=None, ge=1)

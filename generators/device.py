@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
@@ -22,6 +24,31 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not available:
         raise ConfigError('device "cuda" needs a GPU', actual="none on this machine", remedy='set device = "auto"')
     return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def n_workers(n_tasks: int, device: torch.device) -> int:
+    """Return how many tasks that share nothing run at the same time: on a CPU one on each core, on a GPU one."""
+    return min(n_tasks, n_cores()) if device.type == "cpu" else 1
+
+
+@contextmanager
+def workers(n_tasks: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
+    """Give `n_workers` threads for tasks that share nothing.
+
+    Workers that end `arithmetic` in another order than they began it leave their number of threads to every thread
+    that the process starts later; the caller's is put back at the end.
+    """
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(n_workers(n_tasks, device)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)
 
 
 def chooses_bf16(config: TrainingConfig, device: torch.device) -> bool:
@@ -46,7 +73,9 @@ def arithmetic(config: TrainingConfig, device: torch.device) -> Iterator[None]:
     denormal = torch.tensor(5e-324, dtype=torch.float64)  # read as zero where they are flushed already
     flushed = device.type == "cpu" and bool(denormal + 0.0 > 0.0) and torch.set_flush_denormal(True)
     try:
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=chooses_bf16(config, device)):
+        bf16 = chooses_bf16(config, device)
+        # The cache is one for all threads, and it would go on with a weight's old value after an optimiser's step.
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16, cache_enabled=False):
             yield
     finally:
         torch.set_num_threads(threads)

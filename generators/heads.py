@@ -20,7 +20,7 @@ from pipeline.encoded import Layout, TokenColumn
 
 from .nets import fourier_features
 
-N_QUANTILE_FREQUENCIES, N_RANK_FREQUENCIES = 8, 8
+N_QUANTILE_FREQUENCIES, N_RANK_FREQUENCIES, DAMPED_FROM = 32, 8, 4.0
 SHARE_FOR_OWN_VECTOR, FEWEST_ROWS_FOR_OWN_VECTOR, SPIKE = 0.004, 20, 1.5
 
 
@@ -96,11 +96,17 @@ def ordinal_features(coordinate: Tensor) -> Tensor:
     """Return smooth features of a column's ordered tokens **(n_tokens, n_features)**.
 
     They are functions of the train quantile, which resolves where rows are many, and of the rank among the tokens,
-    which resolves the tails.
+    which resolves the tails. High frequencies are small, so that they are learned late and only where they are needed.
     """
     rank = coordinate.argsort().argsort() / max(1, len(coordinate) - 1)
-    parts = (fourier_features(coordinate, N_QUANTILE_FREQUENCIES), fourier_features(rank, N_RANK_FREQUENCIES))
+    parts = (damped_features(coordinate, N_QUANTILE_FREQUENCIES), damped_features(rank, N_RANK_FREQUENCIES))
     return torch.cat(parts, dim=1)
+
+
+def damped_features(x: Tensor, n: int) -> Tensor:
+    """Return `fourier_features` **(..., 2n + 1)** of which those of frequency k have scale 1 / sqrt(1 + (k / 4)^2)."""
+    scale = (1 + (torch.arange(1, n + 1) / DAMPED_FROM).square()).rsqrt()
+    return fourier_features(x, n) * torch.cat([torch.ones(1), scale, scale])
 
 
 class TokenEmbedding(nn.Module):
@@ -133,11 +139,21 @@ class TokenHead(nn.Module):
         self.bias = nn.Parameter(torch.cat([_log_marginal(column) for column in layout.columns]))
 
     def negative_log_likelihood(self, hidden: Tensor, tokens: Tensor) -> Tensor:
-        """Return **(batch, n_columns)**: -log p(token) of each column's token, in nats."""
+        """Return -log p(token) in nats **(batch, n_columns)** from a hidden state per cell.
+
+        Args:
+            hidden: **(batch, n_columns, width)**.
+            tokens: int64 **(batch, n_columns)**.
+        """
+        # Split and unbound as a whole: a slice per column would cost a gradient of the whole matrix per column.
+        heads = zip(torch.split(self.matrix(), self.sizes), torch.split(self.bias, self.sizes), strict=True)
+        cells = zip(heads, hidden.unbind(1), tokens.unbind(1), strict=True)
         # The product may run in bfloat16; the bias and the normalisation never do.
-        logits = F.linear(hidden, self.matrix()).float() + self.bias
-        parts = zip(torch.split(logits, self.sizes, dim=1), tokens.unbind(1), strict=True)
-        return torch.stack([F.cross_entropy(part, token, reduction="none") for part, token in parts], dim=1)
+        nats = [
+            F.cross_entropy(F.linear(h, weight).float() + bias, token, reduction="none")
+            for (weight, bias), h, token in cells
+        ]
+        return torch.stack(nats, dim=1)
 
     def columns(self) -> ColumnHeads:
         """Return the heads column by column, for sampling: the matrix is built once."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.encoded import Encoded, Layout
 from pipeline.errors import UnsupportedError
+
+DensityKind = Literal["exact", "lower_bound", "encoded_space"]
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,18 @@ class Batch:
         """Return a whole encoded table as one batch on the CPU."""
         return cls(torch.from_numpy(encoded.tokens).long(), torch.from_numpy(encoded.values).float())
 
+    def encoded(self, layout: Layout) -> Encoded:
+        """Return the rows as an encoded table."""
+        return Encoded(layout, self.tokens.to(torch.int32).cpu().numpy(), self.values.double().cpu().numpy())
 
-Loss = Callable[[Batch, torch.Generator], Tensor]
+
+Loss = Callable[[Batch, torch.Generator, float], Tensor]
+Validation = Callable[[Batch, torch.Generator], Tensor]
+
+
+def without_progress(loss: Validation) -> Loss:
+    """Return a loss that is the same at every moment of the run."""
+    return lambda batch, rng, _: loss(batch, rng)
 
 
 @dataclass(frozen=True)
@@ -47,16 +60,21 @@ class Objective:
     Attributes:
         name: unique in its model.
         parameters: what this objective moves; every parameter of a model is in exactly one objective.
-        loss: batch, rng -> **(batch,)**, while training.
-        validation: what early stopping watches: the same kind of figure on held-out rows, without dropout.
-        repeats: minimisations per step.
+        loss: batch, rng, the part of the run that is over in [0, 1) -> **(batch,)**, while training.
+        validation: what early stopping watches: held-out batch, rng -> **(batch,)**, without dropout; the lower the
+            better. None where there is nothing to watch: the last weights are kept.
+        repeats: minimisations per step, each on rows of its own.
+        betas: of Adam.
+        group: objectives of different groups share nothing, so they may be minimised at the same time.
     """
 
     name: str
     parameters: Sequence[nn.Parameter]
     loss: Loss
-    validation: Loss
+    validation: Validation | None
     repeats: int = 1
+    betas: tuple[float, float] = (0.9, 0.98)
+    group: int = 0
 
 
 Known = Mapping[int, tuple[int, float]]
@@ -67,7 +85,10 @@ class Model(nn.Module, ABC):
 
     Attributes:
         layout: the columns that it was built for.
+        guided: whether `sample` can strengthen its conditions.
     """
+
+    guided = False
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
@@ -77,16 +98,48 @@ class Model(nn.Module, ABC):
     def objectives(self) -> tuple[Objective, ...]:
         """Return the objectives of one training step, in their order."""
 
-    @abstractmethod
-    def sample(self, n: int, rng: torch.Generator, known: Known) -> Encoded:
-        """Draw `n` rows given the columns in `known`: column index -> (token, value)."""
+    def keep_groups(self, n: int) -> None:
+        """Forget all but the first n groups of objectives, and what they train."""
+        raise ValueError(f"a model of one group cannot keep {n} of them")
 
-    def log_density(self, batch: Batch) -> Tensor:  # noqa: ARG002  families with a likelihood use it
-        """Return log p of each row in nats **(batch,)**, in encoded space.
+    @abstractmethod
+    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:
+        """Draw `n` rows.
+
+        Args:
+            n: rows.
+            rng: of everything random, on the model's device.
+            known: the columns that are given, the same for all rows: column index -> (token, value).
+            guidance: how much the conditions are strengthened, w in p(row | known) (p(known | row) ** w); 0 leaves
+                the distribution alone. A family that is not `guided` is only asked with 0.
+        """
+
+    @property
+    def condition_columns(self) -> Sequence[int]:
+        """The columns that may be given to `sample`."""
+        return range(self.layout.n_columns)
+
+    @property
+    def density_kind(self) -> DensityKind:
+        """What `log_density` returns.
 
         Raises:
             UnsupportedError: the family has no density.
         """
         raise UnsupportedError(
-            "a density needs a likelihood model", actual=type(self).__name__, remedy='use kind = "flow_matching"'
+            "a density needs a likelihood model",
+            actual=type(self).__name__,
+            remedy="use flow_matching, ddpm or vae",
         )
+
+    def log_density(self, batch: Batch, rng: torch.Generator) -> Tensor:  # noqa: ARG002  families with one use both
+        """Return log p of each row in nats **(batch,)**, in encoded space; `rng` serves estimates.
+
+        Raises:
+            UnsupportedError: the family has no density.
+        """
+        raise UnsupportedError("a density needs a likelihood model", actual=self.density_kind)
+
+    def diagnostics(self, held_out: Batch, rng: torch.Generator) -> dict[str, Any]:  # noqa: ARG002  families have some
+        """Return what a person who judges the fit wants to know, as plain JSON values; no row can be told from it."""
+        return {}

@@ -63,9 +63,9 @@ class GatedBlock(nn.Module):
 class Trunk(nn.Module):
     """Gated blocks in a row, and a last layer norm."""
 
-    def __init__(self, width: int, depth: int, rng: torch.Generator, *, rate: float = 0.0) -> None:
+    def __init__(self, width: int, depth: int, rng: torch.Generator, *, rate: float = 0.0, expansion: int = 2) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(GatedBlock(width, rng, rate=rate) for _ in range(depth))
+        self.blocks = nn.ModuleList(GatedBlock(width, rng, rate=rate, expansion=expansion) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, rng: torch.Generator | None) -> Tensor:

@@ -1,36 +1,55 @@
-"""The families by kind. A new family is a configuration, a model and a line here."""
+"""The families by kind. A new family is a file with its settings, nets, losses and sampler, and its name here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, get_args
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pipeline.encoded import Layout
 from pipeline.errors import ConfigError
 
-from .baselines import Independent
-from .config import FlowMatchingConfig, GeneratorConfig, IndependentConfig, TrainingConfig
-from .flow_matching import FlowMatching
+from .baselines import IndependentConfig
+from .config import TrainedConfig, TrainingConfig
+from .ddpm import DDPMConfig
+from .flow_matching import FlowMatchingConfig
+from .mixture import Mixture
 from .model import Model
+from .vae import VAEConfig
+from .wgan_gp import WGANGPConfig
 
-KINDS = ("flow_matching", "independent")
-
-
-def build(layout: Layout, config: GeneratorConfig, n_rows: int, rng: torch.Generator) -> Model:
-    """Return the untrained model of a configuration for `n_rows` train rows of the given layout."""
-    builders: dict[type, Callable[[], Model]] = {
-        FlowMatchingConfig: lambda: FlowMatching(layout, config, n_rows, rng),  # type: ignore[arg-type]
-        IndependentConfig: lambda: Independent(layout),
-    }
-    return builders[type(config)]()
+Family = FlowMatchingConfig | DDPMConfig | VAEConfig | WGANGPConfig | IndependentConfig
+GeneratorConfig = Annotated[Family, Field(discriminator="kind")]
+KINDS: tuple[str, ...] = tuple(family.model_fields["kind"].default for family in get_args(Family))
 
 
 def training_config(config: GeneratorConfig) -> TrainingConfig:
     """Return the loop's settings; a family without training has the defaults, on the CPU, where its counts are."""
-    return config.training if isinstance(config, FlowMatchingConfig) else TrainingConfig(device="cpu")
+    return config.training if isinstance(config, TrainedConfig) else TrainingConfig(device="cpu")
+
+
+def planned_members(config: GeneratorConfig, n_rows: int) -> int:
+    """Return of how many members the mixture is to be; 1 stands for no mixture."""
+    if not isinstance(config, TrainedConfig):
+        return 1
+    return config.members or auto_members(n_rows)
+
+
+def auto_members(n_rows: int) -> int:
+    """Return the members that so many rows need: where rows abound, one model errs little and time is short.
+
+    Example:
+        >>> [auto_members(n) for n in (1_000, 500_000)]
+        [4, 2]
+    """
+    return 4 if n_rows < 100_000 else 2
+
+
+def build(config: GeneratorConfig, layout: Layout, n_rows: int, n_members: int, rng: torch.Generator) -> Model:
+    """Return the untrained model of a configuration, a mixture where there are to be several members."""
+    members = [config.build(layout, n_rows, rng) for _ in range(n_members)]
+    return Mixture(members) if n_members > 1 else members[0]
 
 
 def generator_config(kind: str, **settings: Any) -> GeneratorConfig:

@@ -19,6 +19,25 @@ def linear_path(noise: Tensor, data: Tensor, t: Tensor) -> tuple[Tensor, Tensor]
     return (1 - t) * noise + t * data, data - noise
 
 
+def score_from_velocity(velocity: Tensor, x: Tensor, t: float) -> Tensor:
+    """Return the score of the linear path's marginal at x_t = x, from its velocity and for t < 1.
+
+    The noise that is expected at x is x - t velocity, and the score is minus that noise over its scale 1 - t.
+
+    Source: Ma et al. 2024, "SiT", arXiv:2401.08740, equation 9, with alpha = t and sigma = 1 - t.
+
+    Example:
+        >>> score_from_velocity(torch.zeros(1), torch.ones(1), 0.5).item()  # data equal to noise: N(0, 1/2)
+        -2.0
+    """
+    return -(x - t * velocity) / (1 - t)
+
+
+def velocity_from_score(score: Tensor, x: Tensor, t: float) -> Tensor:
+    """Return the velocity of the linear path from its score, for t > 0: the inverse of `score_from_velocity`."""
+    return (x + (1 - t) * score) / t
+
+
 def normal_velocity(x: Tensor, t: Tensor | float) -> Tensor:
     """Return the velocity of the linear path at x_t = x where noise and data are both standard normal.
 
@@ -38,7 +57,17 @@ def stratified_times(n: int, rng: torch.Generator, device: torch.device) -> Tens
     Source: Kingma et al. 2021, "Variational diffusion models", arXiv:2107.00630, on low-discrepancy sampling.
     """
     strata = torch.randperm(n, generator=rng, device=device)
-    return (strata + torch.rand(n, generator=rng, device=device)) / n
+    times = (strata + torch.rand(n, generator=rng, device=device)) / n
+    return times.clamp(max=1 - 2.0**-24)  # the last stratum's sum may round up to n
+
+
+def logit_normal_times(n: int, rng: torch.Generator, device: torch.device) -> Tensor:
+    """Return n times in (0, 1) whose logit is standard normal, stratified: more of them in the middle of the path.
+
+    Source: Esser et al. 2024, arXiv:2403.03206, equation 19 with location 0 and scale 1.
+    """
+    normal: Tensor = torch.special.ndtri(stratified_times(n, rng, device).clamp(2.0**-20, 1 - 2.0**-20))
+    return normal.sigmoid()
 
 
 def draw_known(n: int, rank: Tensor, ordered_share: float, rng: torch.Generator) -> Tensor:
@@ -58,6 +87,8 @@ def draw_known(n: int, rank: Tensor, ordered_share: float, rng: torch.Generator)
     """
     device = rank.device
     n_known = (stratified_times(n, rng, device) * len(rank)).long().unsqueeze(1)
-    random_rank = torch.rand(n, len(rank), generator=rng, device=device).argsort(dim=1).argsort(dim=1)
+    random_order = torch.rand(n, len(rank), generator=rng, device=device).argsort(dim=1)
+    places = torch.arange(len(rank), device=device).expand_as(random_order)
+    random_rank = torch.empty_like(random_order).scatter_(1, random_order, places)
     ordered = torch.rand(n, 1, generator=rng, device=device) < ordered_share
     return torch.where(ordered, rank, random_rank) < n_known

@@ -9,30 +9,31 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from pipeline.errors import ArtifactError, TrainingError
 from pipeline.seeds import substream
 
 from .checkpoint import load_state, save_state
 from .config import TrainingConfig
-from .device import arithmetic
-from .model import Batch, Model, Objective
+from .device import n_workers, workers
+from .minimiser import Group, Minimiser, permutation
+from .model import Batch, Model
 
-WARM_STEPS, CALIBRATION_STEPS = 5, 25
+WARM_STEPS, CALIBRATION_STEPS = 3, 12
 BUDGET_RESERVE = 0.08
+LEAST_SHARE_OF_STEPS = 0.75  # that are left of a plan before a member is given up
 MOST_SKIPPED = 20
-EPOCHS = 20
-VALIDATION_CHUNK = 8_192
+MOST_CELLS = 20_480
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands. Losses are sums over the objectives, of the averaged weights, without dropout.
+    """Where a run stands. Losses are of the averaged weights, without dropout, summed over the objectives of a member.
+
+    Of several members they are the mean.
 
     Attributes:
         step, n_steps: done and planned.
@@ -64,93 +65,12 @@ class Progress:
         return cls(**values)
 
 
-class Minimiser:
-    """One objective with its optimiser, its averaged weights and the best of these so far."""
-
-    def __init__(self, objective: Objective, config: TrainingConfig) -> None:
-        self.objective = objective
-        self.parameters = list(objective.parameters)
-        matrices = [p for p in self.parameters if p.ndim > 1]
-        vectors = [p for p in self.parameters if p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
-        self.clip_norm, self.ema_decay = config.clip_norm, config.ema_decay
-        self.averaged = [p.detach().clone() for p in self.parameters]
-        self.best = [p.detach().clone() for p in self.parameters]
-        self.best_loss = math.inf
-        self.stalled = 0
-
-    def step(self, batch: Batch, rng: torch.Generator, learning_rate: float, step: int) -> bool:
-        """Make one step and return True; leave the weights alone and return False if loss or gradient is not finite."""
-        loss = self.objective.loss(batch, rng).mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
-        if not bool(torch.isfinite(loss) & torch.isfinite(norm)):
-            return False
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.step()
-        # Early averages forget fast, so that the random start does not linger: Karras et al. 2024, arXiv:2312.02696.
-        decay = min(self.ema_decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.averaged, [p.detach() for p in self.parameters], 1 - decay)
-        return True
-
-    @torch.no_grad()
-    def swap(self) -> None:
-        """Exchange the weights with their averages; calling it twice changes nothing."""
-        for parameter, average in zip(self.parameters, self.averaged, strict=True):
-            kept = parameter.clone()
-            parameter.copy_(average)
-            average.copy_(kept)
-
-    def judge(self, loss: float) -> bool:
-        """Keep the averaged weights if `loss` is the lowest so far, and return whether it is."""
-        if not loss < self.best_loss:
-            self.stalled += 1
-            return False
-        self.best_loss, self.stalled = loss, 0
-        torch._foreach_copy_(self.best, self.averaged)
-        return True
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return everything that resuming needs, under names that begin with the objective's."""
-        name = self.objective.name
-        found = {f"{name}/{kind}/{i}": t for kind, ts in self._lists().items() for i, t in enumerate(ts)}
-        for i, state in self.optimizer.state_dict()["state"].items():
-            found |= {f"{name}/adam/{i}/{key}": value for key, value in state.items()}
-        return found
-
-    @torch.no_grad()
-    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Take over what `tensors` returned."""
-        name = self.objective.name
-        for kind, own in self._lists().items():
-            torch._foreach_copy_(own, [tensors[f"{name}/{kind}/{i}"] for i in range(len(own))])
-        adam: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith(f"{name}/adam/"):
-                _, _, i, field_name = key.split("/")
-                adam.setdefault(int(i), {})[field_name] = value
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": adam})
-
-    def _lists(self) -> dict[str, list[Tensor]]:
-        weights = [parameter.detach() for parameter in self.parameters]
-        return {"weights": weights, "averaged": self.averaged, "best": self.best}
-
-    @torch.no_grad()
-    def restore_best(self) -> None:
-        """Make the best averaged weights the model's weights."""
-        torch._foreach_copy_([parameter.detach() for parameter in self.parameters], self.best)
-
-
 @dataclass
 class _Run:
     """The mutable state of a run: with the minimisers' tensors, everything that a checkpoint holds."""
 
     n_steps: int
     step: int = 0
-    skipped: int = 0
     earlier_s: float = 0.0
     message: str = ""
     history: list[Progress] = field(default_factory=list)
@@ -203,28 +123,34 @@ class Trainer:
         self.started = self.warm_at = time.monotonic()
         self.model, self.data, self.held_out, self.config = model, data, validation, config
         self.seed, self.budget_s, self.checkpoint = seed, budget_s, checkpoint
-        self.batch_size = min(config.batch_size or auto_batch_size(len(data)), len(data))
-        self.state = _Run(n_steps=config.steps or auto_steps(len(data), self.batch_size))
-        self.minimisers = [Minimiser(objective, config) for objective in model.objectives()]
-        self.rng = torch.Generator(data.tokens.device).manual_seed(substream(seed, "training"))
-        self.seen = data.take(self._permutation("seen")[: len(validation)])
-        self.epoch_rows = (-1, torch.empty(0, dtype=torch.long))
+        self.batch_size = min(config.batch_size or auto_batch_size(*data.tokens.shape), len(data))
+        self.state = _Run(n_steps=config.steps or auto_steps(len(data), self.batch_size, config.epochs))
+        self.groups = [
+            Group(list(objectives), data, config, self.batch_size, substream(seed, f"group {number}"))
+            for number, objectives in groupby(model.objectives(), key=lambda objective: objective.group)
+        ]
+        self.identity = self._identity()
+        self.seen = data.take(permutation(data, substream(seed, "seen"))[: len(validation)])
 
     def run(self) -> Iterator[Progress]:
         """Train, validate and yield until the plan, the patience or the budget ends; then restore the best weights."""
         self._resume()
-        if not self.state.history:
-            yield self._validate()
-        while not self._ended():
-            self._step()
-            if self.state.step == WARM_STEPS:
-                self.warm_at = time.monotonic()
-            if self.state.step == CALIBRATION_STEPS:
-                self._fit_plan_to_budget()
-            if self.state.step % self._interval() == 0 or self._ended():
+        with workers(len(self.groups), self.data.tokens.device) as self.pool:  # groups share nothing
+            if not self.state.history:
                 yield self._validate()
-        for minimiser in self.minimisers:
+            while not self._ended():
+                self._step()
+                if self.state.step == WARM_STEPS:
+                    self.warm_at = time.monotonic()
+                if self.state.step == CALIBRATION_STEPS:
+                    self._fit_plan_to_budget()
+                if self.state.step % self._interval() == 0 or self._ended():
+                    yield self._validate()
+        for minimiser in self._minimisers():
             minimiser.restore_best()
+
+    def _minimisers(self) -> list[Minimiser]:
+        return [minimiser for group in self.groups for minimiser in group.minimisers]
 
     def elapsed_s(self) -> float:
         """Return the seconds spent, earlier parts of a resumed run included."""
@@ -234,24 +160,18 @@ class Trainer:
         return max(1, self.state.n_steps // self.config.n_validations)
 
     def _step(self) -> None:
-        batch = self.data.take(self._rows(self.state.step))
-        rate = learning_rate(self.state.step, self.state.n_steps, self.config)
-        with arithmetic(self.config, self.data.tokens.device):
-            done = [
-                minimiser.step(batch, self.rng, rate, self.state.step)
-                for minimiser in self.minimisers
-                for _ in range(minimiser.objective.repeats)
-            ]
-        self.state.skipped = 0 if all(done) else self.state.skipped + 1
+        step, n_steps = self.state.step, self.state.n_steps
+        rate = learning_rate(step, n_steps, self.config)
+        list(self.pool.map(lambda group: group.step(step, n_steps, rate), self.groups))
         self.state.step += 1
 
     def _ended(self) -> bool:
         """Return whether the run is over, and note why where that is not simply the end of the plan."""
         if self.state.step >= self.state.n_steps:
             return True
-        if self.state.skipped >= MOST_SKIPPED:
+        if any(group.skipped >= MOST_SKIPPED for group in self.groups):
             self._stop_on_non_finite()
-        elif all(minimiser.stalled >= self.config.patience for minimiser in self.minimisers):
+        elif all(group.stalled(self.config.patience) for group in self.groups):
             self.state.message = "stopped early: held-out rows stopped improving"
         elif self.budget_s is not None and self.elapsed_s() > self.budget_s * (1 - BUDGET_RESERVE):
             self.state.message = "stopped at the time budget with the best state so far"
@@ -266,44 +186,42 @@ class Trainer:
         self.state.message = "stopped on non-finite losses with the best state so far"
 
     def _fit_plan_to_budget(self) -> None:
-        """Cut the plan to what the budget allows, in coarse steps so that repeated runs tend to agree."""
+        """Cut the plan to what the budget allows: members first, then steps, coarsely so that runs tend to agree."""
         if self.budget_s is None or self.config.steps is not None:
             return
         left_s = self.budget_s * (1 - 2 * BUDGET_RESERVE) - self.elapsed_s()
         step_s = (time.monotonic() - self.warm_at) / (CALIBRATION_STEPS - WARM_STEPS)
-        affordable = self.state.step + left_s / step_s
-        if affordable < self.state.n_steps:
+        wanted, n_groups = self.state.n_steps, len(self.groups)
+        at_a_time = n_workers(n_groups, self.data.tokens.device)
+        rounds = math.ceil(n_groups / at_a_time)  # of groups that are trained at the same time
+        share = left_s / (step_s * (wanted - self.state.step))  # of the plan with all members
+        affordable_rounds = min(rounds, max(1, int(rounds * share / LEAST_SHARE_OF_STEPS)))
+        self._keep(min(n_groups, affordable_rounds * at_a_time))
+        affordable = self.state.step + left_s / (step_s * affordable_rounds / rounds)
+        if affordable < wanted:
             self.state.n_steps = max(CALIBRATION_STEPS + 1, round_down(affordable))
-            self.state.message = f"plan cut to {self.state.n_steps} steps to fit the time budget"
+        if (self.state.n_steps, len(self.groups)) != (wanted, n_groups):
+            members = f" of {len(self.groups)} of {n_groups} members" if len(self.groups) < n_groups else ""
+            self.state.message = f"plan cut to {self.state.n_steps} steps{members} to fit the time budget"
 
-    def _rows(self, step: int) -> Tensor:
-        """Return the rows of a step: each epoch is a permutation that only the seed and its number decide."""
-        epoch, place = divmod(step, len(self.data) // self.batch_size)
-        if self.epoch_rows[0] != epoch:
-            self.epoch_rows = (epoch, self._permutation(f"epoch {epoch}"))
-        return self.epoch_rows[1][place * self.batch_size : (place + 1) * self.batch_size]
-
-    def _permutation(self, name: str) -> Tensor:
-        rng = torch.Generator().manual_seed(substream(self.seed, name))
-        return torch.randperm(len(self.data), generator=rng).to(self.data.tokens.device)
+    def _keep(self, n_groups: int) -> None:
+        """Go on with the first groups only: few members that are trained well are better than many that are not."""
+        if n_groups < len(self.groups):
+            self.model.keep_groups(n_groups)
+            self.groups = self.groups[:n_groups]
 
     def _validate(self) -> Progress:
-        for minimiser in self.minimisers:
-            minimiser.swap()
-        held_out = [self._mean_loss(m.objective, self.held_out) for m in self.minimisers]
-        seen = [self._mean_loss(m.objective, self.seen) for m in self.minimisers]
-        for minimiser in self.minimisers:
-            minimiser.swap()
-        best = [minimiser.judge(loss) for minimiser, loss in zip(self.minimisers, held_out, strict=True)]
+        judged = list(self.pool.map(lambda group: group.validate(self.held_out, self.seen, self.seed), self.groups))
+        held_out, seen, best = zip(*judged, strict=True)
         if not math.isfinite(sum(held_out)):
-            self.state.skipped = MOST_SKIPPED  # weights with such losses do not recover
+            self.groups[0].skipped = MOST_SKIPPED  # weights with such losses do not recover
         self._ended()  # if this validation ends the run, its progress says why
         progress = Progress(
             step=self.state.step,
             n_steps=self.state.n_steps,
             elapsed_s=self.elapsed_s(),
-            train_loss=sum(seen),
-            validation_loss=sum(held_out),
+            train_loss=sum(seen) / len(seen),
+            validation_loss=sum(held_out) / len(held_out),
             best=any(best),
             epoch=self.state.step * self.batch_size / len(self.data),
             message=self.state.message,
@@ -313,29 +231,20 @@ class Trainer:
         self._save()
         return progress
 
-    @torch.no_grad()
-    def _mean_loss(self, objective: Objective, rows: Batch) -> float:
-        # The same masks and noise every time, so that a difference is the model's.
-        rng = torch.Generator(rows.tokens.device).manual_seed(substream(self.seed, "validation"))
-        total = 0.0
-        with arithmetic(self.config, rows.tokens.device):
-            for part in torch.split(torch.arange(len(rows), device=rows.tokens.device), VALIDATION_CHUNK):
-                total += float(objective.validation(rows.take(part), rng).sum())
-        return total / len(rows)
-
     def _save(self) -> None:
         if self.checkpoint is None:
             return
-        tensors = {"rng": self.rng.get_state()}
-        for minimiser in self.minimisers:
+        tensors = {f"rng/{i}": group.rng.get_state() for i, group in enumerate(self.groups)}
+        for minimiser in self._minimisers():
             tensors |= minimiser.tensors()
-        state = asdict(self.state) | {"earlier_s": self.elapsed_s(), "run": self._identity()}
-        state["minimisers"] = [[minimiser.best_loss, minimiser.stalled] for minimiser in self.minimisers]
+        state = asdict(self.state) | {"earlier_s": self.elapsed_s(), "run": self.identity}
+        state["skipped"] = [group.skipped for group in self.groups]
+        state["minimisers"] = [[minimiser.best_loss, minimiser.stalled] for minimiser in self._minimisers()]
         save_state(self.checkpoint, tensors, state)
 
     def _identity(self) -> dict[str, Any]:
         """Return what must agree for a run to go on from a checkpoint."""
-        shapes = [[list(parameter.shape) for parameter in minimiser.parameters] for minimiser in self.minimisers]
+        shapes = [[list(parameter.shape) for parameter in minimiser.parameters] for minimiser in self._minimisers()]
         settings = self.config.model_dump(mode="json")
         return {"seed": self.seed, "settings": settings, "shapes": shapes, "n_rows": len(self.data)}
 
@@ -343,13 +252,16 @@ class Trainer:
         if self.checkpoint is None or not self.checkpoint.exists():
             return
         tensors, state = load_state(self.checkpoint)
-        if state.pop("run", None) != self._identity():
+        if state.pop("run", None) != self.identity:
             rule = "a run resumes with the seed, settings, model and number of rows it began with"
             raise ArtifactError(rule, actual="others", remedy=f"delete {self.checkpoint.name}")
-        for minimiser, (best_loss, stalled) in zip(self.minimisers, state.pop("minimisers"), strict=True):
+        self._keep(len(state["skipped"]))
+        for minimiser, (best_loss, stalled) in zip(self._minimisers(), state.pop("minimisers"), strict=True):
             minimiser.best_loss, minimiser.stalled = best_loss, stalled
             minimiser.load_tensors(tensors)
-        self.rng.set_state(tensors["rng"])
+        for i, (group, skipped) in enumerate(zip(self.groups, state.pop("skipped"), strict=True)):
+            group.rng.set_state(tensors[f"rng/{i}"])
+            group.skipped = skipped
         self.state = _Run(**state | {"history": [Progress(**progress) for progress in state["history"]]})
 
 
@@ -377,23 +289,25 @@ def round_down(steps: float) -> int:
     return int(2 ** (math.floor(8 * math.log2(max(1.0, steps))) / 8))
 
 
-def auto_batch_size(n_rows: int) -> int:
-    """Return the batch size: a power of two near a 32nd of the rows, between 32 and 1,024.
+def auto_batch_size(n_rows: int, n_columns: int) -> int:
+    """Return the batch size: a power of two near a 32nd of the rows, between 32 and 1,024, of at most 20,480 cells.
 
-    Small tables overfit within as few epochs as large ones; small batches give them as many steps in these.
+    Small tables overfit within as few epochs as large ones; small batches give them as many steps in these. The bound
+    on the cells is one on memory; a batch has at least 32 rows all the same.
 
     Example:
-        >>> [auto_batch_size(n) for n in (100, 5_000, 500_000)]
-        [32, 128, 1024]
+        >>> [auto_batch_size(n, 15) for n in (100, 5_000, 500_000)], auto_batch_size(500_000, 100)
+        ([32, 128, 1024], 128)
     """
-    return min(1_024, 1 << max(5, round(math.log2(n_rows / 32))))
+    by_rows, by_cells = round(math.log2(n_rows / 32)), int(math.log2(MOST_CELLS / n_columns))
+    return 1 << min(10, max(5, min(by_rows, by_cells)))
 
 
-def auto_steps(n_rows: int, batch_size: int) -> int:
-    """Return the planned steps: 20 epochs, at least 200 steps.
+def auto_steps(n_rows: int, batch_size: int, epochs: float) -> int:
+    """Return the planned steps of so many epochs, at least 200.
 
     Example:
-        >>> auto_steps(32_000, 1_024)
+        >>> auto_steps(32_000, 1_024, 20)
         625
     """
-    return max(200, EPOCHS * n_rows // batch_size)
+    return max(200, int(epochs * n_rows / batch_size))

@@ -12,7 +12,7 @@ CONFIG = generator_config("flow_matching", width=16, depth=1, value_width=16, tr
 # Its schema fits, but no value is carried by enough rows to be reproduced.
 PROTECTED = {zoo.mostly_missing: '"rarely"'}
 REFUSED = {
-    zoo.one_row: "at least 2 rows",
+    zoo.one_row: "at least 20 rows",
     zoo.no_rows: "needs rows and columns",
     zoo.no_columns: "needs rows and columns",
     zoo.nested: '"list".*"struct"',

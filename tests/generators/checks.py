@@ -15,10 +15,11 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -28,9 +29,10 @@ import torch
 
 from generators import GeneratorConfig, Progress, TabularGenerator, generator_config
 from generators.base import STATE, WEIGHTS
+from generators.model import DensityKind
 from pipeline.artifact import Sealed, seal, write_json
 from pipeline.checks import check_table
-from pipeline.errors import ArtifactError, InputError, NotFittedError
+from pipeline.errors import ArtifactError, ConfigError, InputError, NotFittedError, UnsupportedError
 from pipeline.source import fingerprint
 
 from .tables import N_ROWS, PLANTED_NUMBER, PLANTED_TEXT, people, people_frame, twins
@@ -101,6 +103,7 @@ def check_unfitted_use_is_refused(family: Family, tmp_path: Path) -> None:
     generator = family.new()
     uses: tuple[Callable[[], Any], ...] = (
         lambda: generator.sample(1),
+        lambda: generator.rebalance(1, "city"),
         lambda: generator.log_density(people()),
         lambda: generator.save(tmp_path / "model"),
         lambda: generator.schema,
@@ -143,7 +146,8 @@ def check_no_global_state_is_touched(family: Family, tmp_path: Path) -> None:
     before = global_state()
     generator = family.fit(checkpoint=tmp_path / "run.safetensors")
     generator.sample(20, conditions={"city": "Oslo"})
-    generator.log_density(people())
+    with suppress(UnsupportedError):
+        generator.log_density(people())
     generator.save(tmp_path / "model")
     family.generator.load(tmp_path / "model")
     after = global_state()
@@ -235,6 +239,42 @@ def check_impossible_conditions_are_refused(family: Family) -> None:
         assert f'"{name}"' in message, f'the refusal must name the column "{name}": {message}'
 
 
+def check_a_column_can_be_rebalanced(family: Family) -> None:
+    generator = family.fit()
+    first, again, other = (generator.rebalance(60, "smoker", {True: 1, False: 2}, seed=seed) for seed in (1, 1, 2))
+    assert first.schema.equals(generator.schema.arrow(), check_metadata=True), f"the schema differs: {first.schema}"
+    drawn = first["smoker"].to_pylist()
+    counts = drawn.count(True), drawn.count(False)
+    assert counts == (20, 40), f"20 rows were to be true and 40 false, and {counts} are"
+    assert drawn not in (sorted(drawn), sorted(drawn, reverse=True)), "the rows must be shuffled"
+    assert len(set(first["age"].to_pylist())) > 1, 'column "age" must still be drawn'
+    assert fingerprint(first) == fingerprint(again), "the same seed must give the same table"
+    assert fingerprint(first) != fingerprint(other), "another seed must give another table"
+
+
+def check_guidance_is_followed_or_refused(family: Family) -> None:
+    generator = family.fit()
+    draw = partial(generator.sample, 60, conditions={"smoker": True})
+    refused(lambda: draw(guidance=-1.0), ConfigError, "negative guidance")
+    if generator._fitted.model.guided:
+        assert fingerprint(draw(guidance=20.0)) != fingerprint(draw()), "guidance changes nothing"
+    else:
+        refused(lambda: draw(guidance=1.0), UnsupportedError, "guidance")
+
+
+def check_a_density_is_finite_and_repeatable_or_refused(family: Family) -> None:
+    generator = family.fit()
+    try:
+        first, again = (generator.log_density(people(), seed=1) for _ in range(2))
+    except UnsupportedError as refusal:
+        assert "density" in str(refusal), f"the refusal must speak of the density: {refusal}"
+        return
+    assert first.kind in get_args(DensityKind), f"densities cannot be of kind {first.kind}"
+    assert first.values.shape == (N_ROWS,), f"{N_ROWS} rows have densities of shape {first.values.shape}"
+    assert np.isfinite(first.values).all(), "the density of a train row must be positive and finite"
+    assert np.array_equal(first.values, again.values), "the same seed must give the same densities"
+
+
 def check_the_model_folder_holds_no_row(family: Family, tmp_path: Path) -> None:
     table = people()
     family.fit(table).save(tmp_path / "model")
@@ -243,11 +283,20 @@ def check_the_model_folder_holds_no_row(family: Family, tmp_path: Path) -> None:
     assert not foreign, f"only JSON and safetensors may lie in a model folder: {foreign}"
     everything = b"".join(found.values())
     numbers = [x for x in table["income"].to_pylist() if x is not None]
-    assert PLANTED_NUMBER in numbers
-    secrets = [PLANTED_TEXT, *table["person"].to_pylist(), *table["note"].to_pylist(), *map(repr, numbers)]
-    leaked = [secret for secret in secrets if secret.encode() in everything]
+    leaked = [secret for secret in secrets_of(table) if secret.encode() in everything]
     leaked += [repr(x) for x in numbers if np.float64(x).tobytes() in everything]
     assert not leaked, f"train cells lie in the model folder: {leaked[:3]}"
+
+
+def check_diagnostics_are_plain_and_hold_no_row(family: Family) -> None:
+    table = people()
+    diagnostics = family.fit(table).describe()["diagnostics"]
+    try:
+        text = json.dumps(diagnostics, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise AssertionError(f"diagnostics must be plain JSON: {error}") from error
+    leaked = [secret for secret in secrets_of(table) if secret in text]
+    assert not leaked, f"train cells are in the diagnostics: {leaked[:3]}"
 
 
 def check_a_damaged_folder_is_refused(family: Family, tmp_path: Path) -> None:
@@ -336,6 +385,14 @@ def check_a_resumed_run_equals_an_uninterrupted_one(family: Family, tmp_path: Pa
     assert weights(resumed) == weights(whole), "the resumed run has other weights"
 
 
+def check_a_warm_start_goes_on_from_the_earlier_model(family: Family) -> None:
+    earlier = family.fit(twins())
+    before, lowest = weights(earlier), min(progress.validation_loss for progress in earlier.history)
+    first = family.fit(twins(), warm_start=earlier).history[0].validation_loss
+    assert first <= lowest + 1e-6, f"the warm start begins at a loss of {first}, and the earlier model had {lowest}"
+    assert weights(earlier) == before, "the warm start changed the earlier model"
+
+
 def check_a_setting_matters(family: Family, settings: tuple[dict[str, Any], dict[str, Any]]) -> None:
     one, other = (json.dumps(values, sort_keys=True) for values in settings)
     assert outcome(family, one) != outcome(family, other), f"{settings[0]} and {settings[1]} give the same outcome"
@@ -368,6 +425,10 @@ FOR_ALL: tuple[Check, ...] = (
     check_a_loaded_generator_is_the_saved_one,
     check_conditions_are_honoured,
     check_impossible_conditions_are_refused,
+    check_a_column_can_be_rebalanced,
+    check_guidance_is_followed_or_refused,
+    check_a_density_is_finite_and_repeatable_or_refused,
+    check_diagnostics_are_plain_and_hold_no_row,
     check_the_model_folder_holds_no_row,
     check_a_damaged_folder_is_refused,
     check_another_format_is_refused,
@@ -378,6 +439,7 @@ FOR_TRAINED: tuple[Check, ...] = (
     check_every_parameter_is_in_exactly_one_objective,
     check_sampling_is_in_eval_mode,
     check_a_resumed_run_equals_an_uninterrupted_one,
+    check_a_warm_start_goes_on_from_the_earlier_model,
 )
 FOR_LEARNERS_OF_DEPENDENCE: tuple[Check, ...] = (
     check_a_dependence_is_learned,
@@ -392,6 +454,13 @@ def refused(call: Callable[[], Any], error: type[Exception], what: str) -> str:
     except error as refusal:
         return str(refusal)
     raise AssertionError(f"{what} must be refused with {error.__name__}")
+
+
+def secrets_of(table: pa.Table) -> list[str]:
+    """Return cells of `people` that nothing but a copy of its rows can hold."""
+    numbers = [x for x in table["income"].to_pylist() if x is not None]
+    assert PLANTED_NUMBER in numbers
+    return [PLANTED_TEXT, *table["person"].to_pylist(), *table["note"].to_pylist(), *map(repr, numbers)]
 
 
 def weights(generator: TabularGenerator) -> dict[str, bytes]:

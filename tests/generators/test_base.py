@@ -8,12 +8,13 @@ import pyarrow as pa
 import pytest
 import torch
 
-from generators import TabularGenerator, TrainingConfig, generator_config
+from generators import TabularGenerator, TrainingConfig, device, drawing, generator_config
 from generators.base import STATE, hold_out
 from pipeline.artifact import Sealed, seal, write_json
 from pipeline.columns import Categorical, Integer
 from pipeline.errors import ArtifactError, ConfigError, DataError, NotFittedError, SchemaError, TrainingError
 from pipeline.schema import Schema
+from pipeline.source import fingerprint
 from pipeline.transform import TransformConfig
 
 from .broken import FLOW
@@ -143,6 +144,46 @@ def test_densities_do_not_depend_on_the_rows_around_them():
     table = people()
     together = generator.log_density(table).values
     assert generator.log_density(table.slice(50, 3)).values == pytest.approx(together[50:53], abs=1e-3)
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Return what sets the number of cores that share parts of 16 rows."""
+    monkeypatch.setattr(drawing, "ROWS_PER_PART", 16)
+    return lambda n: monkeypatch.setattr(device, "n_cores", lambda: n)
+
+
+def test_rows_are_drawn_in_parts_that_differ_and_do_not_depend_on_the_cores(small_parts):
+    generator = quick().fit(people())
+    small_parts(1)
+    one = generator.sample(50)
+    assert one.num_rows == 50
+    assert len({tuple(one["seen"].to_pylist()[start : start + 16]) for start in (0, 16, 32)}) == 3
+    small_parts(4)
+    assert fingerprint(generator.sample(50)) == fingerprint(one)
+
+
+def test_densities_of_several_parts_are_those_of_the_rows_and_do_not_depend_on_the_cores(small_parts):
+    generator, rows = quick().fit(people()), people().slice(0, 40)
+    together = np.concatenate([generator.log_density(rows.slice(start, 10)).values for start in (0, 10, 20, 30)])
+    small_parts(1)
+    one = generator.log_density(rows).values
+    small_parts(4)
+    four = generator.log_density(rows).values
+    assert one == pytest.approx(together, abs=1e-3)
+    assert np.array_equal(one, four)
+
+
+def test_estimated_densities_depend_on_the_seed_and_not_on_the_part(small_parts, monkeypatch):
+    generator = independent().fit(people())
+    monkeypatch.setattr(
+        generator._fitted.model, "log_density", lambda batch, rng: torch.randn(len(batch), generator=rng)
+    )
+    small_parts(2)
+    first, again, other = (generator.log_density(people(), seed=seed).values for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert len(set(first)) == len(first)  # every part has a random stream of its own
 
 
 def test_a_frame_may_be_scored_by_a_generator_of_a_table():

@@ -1,7 +1,10 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
-from generators import TrainingConfig
+from generators import TrainingConfig, device
 from generators.device import arithmetic, choose_device, chooses_bf16
 from pipeline.errors import ConfigError
 
@@ -42,6 +45,16 @@ def test_products_run_in_the_chosen_precision_and_only_inside(precision, dtype):
     assert (x @ x).dtype == torch.float32
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_products_inside_see_a_weight_as_it_is_now(precision):
+    weight, x = torch.nn.Parameter(torch.ones(2, 2)), torch.ones(1, 2)
+    with arithmetic(TrainingConfig(precision=precision), CPU):
+        assert (x @ weight).tolist() == [[2.0, 2.0]]
+        with torch.no_grad():
+            weight.add_(1.0)
+        assert (x @ weight).tolist() == [[4.0, 4.0]]
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_products_run_on_so_many_threads_and_only_inside(threads):
     before = torch.get_num_threads()
@@ -49,6 +62,44 @@ def test_products_run_on_so_many_threads_and_only_inside(threads):
         assert torch.get_num_threads() == threads
         raise RuntimeError("inside")
     assert torch.get_num_threads() == before
+
+
+def in_a_new_thread(question):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(question).result()
+
+
+def test_workers_leave_no_number_of_threads_behind(monkeypatch):
+    monkeypatch.setattr(device, "n_cores", lambda: 2)
+    before = torch.get_num_threads()
+    first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
+
+    def ends_first():
+        with arithmetic(TrainingConfig(threads=1), CPU):
+            first_is_in.set()
+            second_is_in.wait(10)
+        first_is_out.set()
+
+    def ends_last():
+        first_is_in.wait(10)
+        with arithmetic(TrainingConfig(threads=1), CPU):
+            second_is_in.set()
+            first_is_out.wait(10)
+
+    torch.set_num_threads(3)
+    try:
+        with device.workers(2, CPU) as pool:
+            list(pool.map(lambda work: work(), (ends_first, ends_last)))
+        assert (torch.get_num_threads(), in_a_new_thread(torch.get_num_threads)) == (3, 3)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("place", "n_tasks", "n_workers"), [("cpu", 9, 4), ("cpu", 2, 2), ("cuda", 9, 1)])
+def test_there_are_as_many_workers_as_cores_and_tasks_allow(place, n_tasks, n_workers, monkeypatch):
+    monkeypatch.setattr(device, "n_cores", lambda: 4)
+    with device.workers(n_tasks, torch.device(place)) as pool:
+        assert pool._max_workers == n_workers
 
 
 def is_flushed():

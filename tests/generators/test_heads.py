@@ -3,7 +3,15 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from generators.heads import TokenEmbedding, TokenHead, TokenMatrix, draw_tokens, ordinal_basis, owns_vector
+from generators.heads import (
+    TokenEmbedding,
+    TokenHead,
+    TokenMatrix,
+    damped_features,
+    draw_tokens,
+    ordinal_basis,
+    owns_vector,
+)
 from generators.nets import fourier_features
 from pipeline.encoded import Layout, TokenColumn
 
@@ -54,7 +62,7 @@ def test_no_rows_draw_no_tokens():
 
 def test_the_head_starts_at_the_train_marginals():
     head = TokenHead(MIXED, 32, rng())
-    nll = head.negative_log_likelihood(torch.zeros(3, 32), torch.tensor([[0, 1, 0], [1, 2, 1], [2, 4, 0]]))
+    nll = head.negative_log_likelihood(torch.zeros(3, 3, 32), torch.tensor([[0, 1, 0], [1, 2, 1], [2, 4, 0]]))
     assert (-nll[:, 0]).exp().tolist() == pytest.approx([70.5 / 101.5, 20.5 / 101.5, 10.5 / 101.5])
     hidden = torch.nn.functional.layer_norm(torch.randn(200, 32, generator=rng()), (32,))
     shares = torch.softmax(head.columns().logits(hidden, 0), dim=1)
@@ -62,20 +70,20 @@ def test_the_head_starts_at_the_train_marginals():
 
 
 def test_the_head_is_a_distribution_over_each_column():
-    head, hidden = TokenHead(MIXED, 8, rng()), torch.randn(1, 8, generator=rng())
+    head, hidden = TokenHead(MIXED, 8, rng()), torch.randn(1, 3, 8, generator=rng())
     rows = every_row(MIXED).tokens
-    nll = head.negative_log_likelihood(hidden.expand(len(rows), 8), rows)
+    nll = head.negative_log_likelihood(hidden.expand(len(rows), 3, 8), rows)
     for column, size in enumerate(MIXED.sizes):
         of_each_token = torch.stack([nll[rows[:, column] == token, column][0] for token in range(size)])
         assert (-of_each_token).exp().sum().item() == pytest.approx(1.0, abs=1e-5)
 
 
 def test_sampling_and_training_read_the_same_head():
-    head, hidden = TokenHead(MIXED, 8, rng()), torch.randn(5, 8, generator=rng())
+    head, hidden = TokenHead(MIXED, 8, rng()), torch.randn(5, 3, 8, generator=rng())
     tokens = torch.tensor([[0, 1, 0]] * 5)
     nll = head.negative_log_likelihood(hidden, tokens)
     for column in range(3):
-        log_p = head.columns().logits(hidden, column).log_softmax(1)[:, tokens[0, column]]
+        log_p = head.columns().logits(hidden[:, column], column).log_softmax(1)[:, tokens[0, column]]
         torch.testing.assert_close(log_p, -nll[:, column])
 
 
@@ -96,14 +104,23 @@ def test_a_bin_has_only_a_smooth_vector_and_a_category_only_its_own():
 def test_the_smooth_vector_of_a_bin_is_that_of_its_coordinate():
     matrix = TokenMatrix(MIXED, 6, rng(), scale=1.0)
     quantiles, ranks = torch.tensor([0.125, 0.375, 0.625, 0.875]), torch.tensor([0.0, 1 / 3, 2 / 3, 1.0])
-    features = torch.cat([fourier_features(quantiles, 8), fourier_features(ranks, 8)], dim=1)
+    features = torch.cat([damped_features(quantiles, 32), damped_features(ranks, 8)], dim=1)
     torch.testing.assert_close(matrix()[4:8], features @ matrix.smooth[0])
+
+
+def test_a_smooth_feature_is_the_smaller_the_higher_its_frequency():
+    x, frequency = torch.linspace(0, 1, 7), torch.arange(1, 9)
+    features = damped_features(x, 8)
+    assert torch.equal(features[:, 0], x)
+    scale = features[:, 1:9].hypot(features[:, 9:])  # of sine and cosine together
+    torch.testing.assert_close(scale, (1 / (1 + frequency**2 / 16).sqrt()).expand(7, 8))
+    torch.testing.assert_close(features[:, [4, 12]] * 2**0.5, fourier_features(x, 8)[:, [4, 12]])
 
 
 def test_ordered_columns_of_different_sizes_find_their_rows():
     layout = Layout((binned_column("a", 5), token_column("b", [1, 1]), binned_column("c", 3, n_categories=2)))
     phi, rows, cells = ordinal_basis(layout)
-    assert phi.shape == (2, 5, 34)
+    assert phi.shape == (2, 5, 82)
     assert rows.tolist() == [0, 1, 2, 3, 4, 9, 10, 11]
     coordinates = phi.flatten(0, 1)[cells, 0].tolist()
     assert coordinates == pytest.approx([0.1, 0.3, 0.5, 0.7, 0.9, 1 / 6, 3 / 6, 5 / 6])
@@ -158,5 +175,5 @@ def test_a_masked_token_is_not_seen():
 
 def test_a_token_that_train_never_met_is_improbable_and_not_impossible():
     head = TokenHead(Layout((token_column("a", np.array([99, 0])),)), 4, rng())
-    nll = head.negative_log_likelihood(torch.zeros(1, 4), torch.tensor([[1]]))
+    nll = head.negative_log_likelihood(torch.zeros(1, 1, 4), torch.tensor([[1]]))
     assert (-nll).exp().item() == pytest.approx(0.5 / 100)

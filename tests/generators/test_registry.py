@@ -2,6 +2,8 @@ import pytest
 import torch
 
 from generators import KINDS, FlowMatchingConfig, IndependentConfig, TrainingConfig, generator_config
+from generators.flow_matching import FlowMatching
+from generators.mixture import Mixture
 from generators.model import Model
 from generators.registry import build, training_config
 from pipeline.errors import ConfigError, UnsupportedError
@@ -13,7 +15,7 @@ from .tables import every_row, rng, token_layout
 def test_every_kind_has_a_configuration_and_a_model(kind):
     config = generator_config(kind)
     assert config.kind == kind
-    model = build(token_layout(2, 3), config, 100, rng())
+    model = build(config, token_layout(2, 3), 100, 2, rng())
     assert model.layout.sizes == (2, 3)
     assert len(model.eval().sample(3, rng(), {})) == 3
 
@@ -34,7 +36,7 @@ def test_settings_reach_the_configuration():
 @pytest.mark.parametrize(
     ("kind", "settings", "words"),
     [
-        ("gan", {}, r'setting "kind" .*found \'gan\'; kinds are flow_matching, independent'),
+        ("gan", {}, rf'setting "kind" .*found \'gan\'; kinds are {", ".join(KINDS)}'),
         ("flow_matching", {"wdith": 64}, r'"wdith" is not valid.*found 64; see the settings of "flow_matching"'),
         ("flow_matching", {"width": 2}, r'"width" is not valid.*greater than or equal to 8.*found 2'),
         ("flow_matching", {"dropout": 1.0}, r'"dropout" is not valid.*less than 1'),
@@ -53,14 +55,25 @@ def test_a_configuration_cannot_be_changed():
         FlowMatchingConfig().depth = 2
 
 
+def test_a_configuration_of_several_members_builds_a_mixture_of_them():
+    one, three = (build(generator_config("flow_matching"), token_layout(2, 3), 100, n, rng()) for n in (1, 3))
+    assert isinstance(one, FlowMatching)
+    assert isinstance(three, Mixture)
+    assert [type(member) for member in three.members] == [FlowMatching] * 3
+    weights = [member.tokens.asked for member in three.members]
+    assert torch.equal(weights[0], one.tokens.asked)
+    assert not torch.equal(weights[0], weights[1])
+
+
 def test_a_family_without_a_density_says_so():
     class Implicit(Model):
         def objectives(self):
             return ()
 
-        def sample(self, n, rng, known):
+        def sample(self, n, rng, known, guidance=0.0):
             raise NotImplementedError
 
-    with pytest.raises(UnsupportedError, match=r'found Implicit; use kind = "flow_matching"'):
-        Implicit(token_layout(2)).log_density(every_row(token_layout(2)))
-    assert torch.is_grad_enabled()
+    model = Implicit(token_layout(2))
+    for density in (lambda: model.density_kind, lambda: model.log_density(every_row(model.layout), rng())):
+        with pytest.raises(UnsupportedError, match=r"found Implicit; use flow_matching, ddpm or vae"):
+            density()

@@ -1,7 +1,16 @@
 import pytest
 import torch
+from scipy.stats import kstest
 
-from generators.schedule import draw_known, linear_path, normal_velocity, stratified_times
+from generators.schedule import (
+    draw_known,
+    linear_path,
+    logit_normal_times,
+    normal_velocity,
+    score_from_velocity,
+    stratified_times,
+    velocity_from_score,
+)
 
 from .tables import rng
 
@@ -28,6 +37,25 @@ def test_stratified_times_have_one_in_each_stratum_in_random_order():
     times = stratified_times(1000, rng(), torch.device("cpu"))
     assert torch.equal((times.sort().values * 1000).long(), torch.arange(1000))
     assert not torch.equal(times, times.sort().values)
+
+
+def test_velocity_and_score_are_inverse_to_each_other():
+    x, velocity = torch.randn(2, 100, generator=rng(), dtype=torch.float64)
+    for t in (0.1, 0.5, 0.9):
+        torch.testing.assert_close(velocity_from_score(score_from_velocity(velocity, x, t), x, t), velocity)
+
+
+@pytest.mark.parametrize("t", [0.1, 0.5, 0.9])
+def test_the_score_of_normal_data_is_that_of_the_normal_marginal(t):
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64)
+    score = score_from_velocity(normal_velocity(x, t), x, t)
+    torch.testing.assert_close(score, -x / (t**2 + (1 - t) ** 2))
+
+
+def test_logit_normal_times_have_a_standard_normal_logit():
+    times = logit_normal_times(10_000, rng(), torch.device("cpu"))
+    assert 0 < times.min() < times.max() < 1
+    assert kstest(times.logit().numpy(), "norm").pvalue > 0.01
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])

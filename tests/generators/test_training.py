@@ -8,10 +8,11 @@ from torch import nn
 
 from generators import TrainingConfig, training
 from generators.checkpoint import load_state, save_state
-from generators.model import Batch, Model, Objective
+from generators.mixture import Mixture
+from generators.model import Objective, without_progress
 from generators.training import (
+    MOST_CELLS,
     MOST_SKIPPED,
-    Minimiser,
     Trainer,
     auto_batch_size,
     auto_steps,
@@ -21,47 +22,12 @@ from generators.training import (
 )
 from pipeline.errors import ArtifactError, TrainingError
 
-from .tables import rng, token_layout
-
-N_ROWS = 40
-QUICK = TrainingConfig(steps=20, n_validations=4, batch_size=8, learning_rate=0.05, precision="fp32", ema_decay=0.5)
-
-
-def rows(n=N_ROWS):
-    """Rows that are told apart by their one token."""
-    return Batch(torch.arange(n).unsqueeze(1), torch.randn(n, 1, generator=rng()))
-
-
-class Parabola(Model):
-    """Minimises the squared distance of its weights from 1; a test may replace the loss and the validation."""
-
-    def __init__(self, loss=None, validation=None):
-        super().__init__(token_layout(2))
-        self.matrix = nn.Parameter(torch.zeros(2, 2))
-        self.vector = nn.Parameter(torch.zeros(3))
-        self.loss = loss or self.distance
-        self.validation = validation or self.distance
-
-    def distance(self, batch, rng):
-        squared = (self.matrix - 1).square().sum() + (self.vector - 1).square().sum()
-        return squared + 0.01 * torch.randn(len(batch), generator=rng)
-
-    def objectives(self):
-        return (Objective("only", [self.matrix, self.vector], self.loss, self.validation),)
-
-    def sample(self, n, rng, known):
-        raise NotImplementedError
-
-    def tensors(self):
-        return [parameter.detach().clone() for parameter in self.parameters()]
+from .parabola import N_ROWS, QUICK, Parabola, equal, rows
+from .tables import rng
 
 
 def run(model, config=QUICK, seed=0, **options):
     return list(train(model, rows(), rows(10), config, seed=seed, **options))
-
-
-def equal(one, other):
-    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 class Clock:
@@ -105,10 +71,27 @@ def test_the_warm_up_is_at_most_a_tenth_of_the_plan():
 
 
 def test_the_plan_follows_from_the_rows():
-    sizes = [auto_batch_size(n) for n in (20, 100, 5_000, 50_000, 5_000_000)]
+    sizes = [auto_batch_size(n, 15) for n in (20, 100, 5_000, 50_000, 5_000_000)]
     assert sizes == sorted(sizes)
     assert all(size & (size - 1) == 0 for size in sizes)  # powers of two
-    assert auto_steps(20, 32) == auto_steps(40, 32) < auto_steps(50_000, 1024) < auto_steps(500_000, 1024)
+    steps = [auto_steps(n, batch_size, 20) for n, batch_size in ((20, 32), (40, 32), (50_000, 1024), (500_000, 1024))]
+    assert steps[0] == steps[1] < steps[2] < steps[3]
+
+
+def test_a_batch_of_many_columns_has_fewer_rows_but_32_at_least():
+    sizes = [auto_batch_size(500_000, n_columns) for n_columns in (2, 20, 21, 100, 640, 5_000)]
+    assert sizes == [1024, 1024, 512, 128, 32, 32]
+    assert all(
+        size * n_columns <= MOST_CELLS for size, n_columns in zip(sizes[:-1], (2, 20, 21, 100, 640), strict=True)
+    )
+
+
+@pytest.mark.parametrize(("epochs", "n_steps"), [(1, 200), (40, 200), (50, 250), (50.5, 252)])
+def test_the_plan_is_so_many_epochs(epochs, n_steps):
+    config = QUICK.model_copy(update={"steps": None, "epochs": epochs, "n_validations": 1})
+    history = run(Parabola(), config)  # five steps are an epoch
+    assert history[-1].step == history[-1].n_steps == n_steps
+    assert history[-1].epoch == n_steps / 5
 
 
 @pytest.mark.parametrize("steps", [26.0, 100.0, 1000.0, 4096.0])
@@ -137,7 +120,7 @@ def test_a_last_interval_that_is_cut_short_is_validated_too():
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     first, again, other = (Parabola() for _ in range(3))
     for model, seed in ((first, 0), (again, 0), (other, 1)):
-        model.loss = lambda batch, rng, model=model: model.distance(batch, rng) * batch.values.squeeze(1)
+        model.loss = lambda batch, rng, model=model: model.distance(batch, rng) * batch.values.squeeze(1).square()
         run(model, seed=seed)
     assert equal(first.tensors(), again.tensors())
     assert not equal(first.tensors(), other.tensors())
@@ -189,67 +172,13 @@ def test_objectives_are_minimised_in_their_order_as_often_as_they_say():
         def validation(batch, rng):
             return (parameter - 1).square().sum().expand(len(batch))
 
-        return Objective(name, [parameter], loss, validation, repeats)
+        return Objective(name, [parameter], without_progress(loss), validation, repeats)
 
     critic, generator = objective("critic", model.matrix, 3), objective("generator", model.vector, 1)
     model.objectives = lambda: (critic, generator)
     history = run(model, QUICK.model_copy(update={"steps": 2}))
     assert calls == ["critic"] * 3 + ["generator"] + ["critic"] * 3 + ["generator"]
     assert history[0].validation_loss == pytest.approx(7.0)  # the sum over the objectives
-
-
-def test_only_matrices_decay():
-    model = Parabola(lambda batch, rng: (0 * model.matrix.sum() + 0 * model.vector.sum()).expand(len(batch)))
-    nn.init.ones_(model.matrix)
-    nn.init.ones_(model.vector)
-    minimiser = Minimiser(model.objectives()[0], TrainingConfig(weight_decay=0.5))
-    minimiser.step(rows(), rng(), 0.1, 0)
-    assert model.matrix.flatten().tolist() == pytest.approx([0.95] * 4)
-    assert model.vector.tolist() == [1.0] * 3
-
-
-def test_averages_forget_fast_at_first_and_slowly_in_the_end():
-    model = Parabola()
-    minimiser = Minimiser(model.objectives()[0], TrainingConfig(ema_decay=0.3))
-    expected = torch.zeros(3)
-    for step in range(8):
-        minimiser.step(rows(), rng(), 0.1, step)
-        decay = min(0.3, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * model.vector.detach()
-    torch.testing.assert_close(minimiser.averaged[1], expected)
-
-
-def test_swapping_twice_changes_nothing_and_once_exchanges():
-    model = Parabola()
-    minimiser = Minimiser(model.objectives()[0], QUICK)
-    minimiser.step(rows(), rng(), 0.1, 0)
-    weights, averages = model.tensors(), [average.clone() for average in minimiser.averaged]
-    minimiser.swap()
-    assert equal(model.tensors(), averages)
-    assert equal(minimiser.averaged, weights)
-    minimiser.swap()
-    assert equal(model.tensors(), weights)
-    assert equal(minimiser.averaged, averages)
-
-
-@pytest.mark.parametrize("factor", [math.nan, math.inf])
-def test_a_non_finite_step_leaves_weights_and_averages_alone(factor):
-    model = Parabola()
-    minimiser = Minimiser(model.objectives()[0], QUICK)
-    minimiser.step(rows(), rng(), 0.1, 0)
-    before = model.tensors(), [average.clone() for average in minimiser.averaged]
-    model.loss = lambda batch, rng: factor * model.distance(batch, rng)
-    minimiser.objective = model.objectives()[0]
-    assert not minimiser.step(rows(), rng(), 0.1, 1)
-    assert equal(model.tensors(), before[0])
-    assert equal(minimiser.averaged, before[1])
-
-
-def test_a_finite_loss_with_a_non_finite_gradient_is_skipped_too():
-    model = Parabola(lambda batch, rng: model.vector.abs().sqrt().sum().expand(len(batch)))  # infinite slope at 0
-    minimiser = Minimiser(model.objectives()[0], QUICK)
-    assert not minimiser.step(rows(), rng(), 0.1, 0)
-    assert not model.vector.any()
 
 
 def nan_at(model, bad_steps):
@@ -303,7 +232,7 @@ def test_a_run_stops_early_only_when_every_objective_has_stalled():
         return Objective(
             name,
             [parameter],
-            lambda batch, rng: parameter.square().sum().expand(len(batch)),
+            lambda batch, rng, progress: parameter.square().sum().expand(len(batch)),
             lambda batch, rng: torch.full((len(batch),), float(next(losses))),
         )
 
@@ -319,7 +248,7 @@ def test_a_run_stops_early_only_when_every_objective_has_stalled():
 def test_the_plan_is_cut_to_the_budget_and_says_so(clock):
     history = run(clock.slow(Parabola(), 0.01), QUICK.model_copy(update={"steps": None}), budget_s=1.0)
     # 25 steps took 0.25 s, and 0.84 s may be spent: 84 steps, rounded down to a power of 2 ** (1 / 8).
-    assert history[0].n_steps == auto_steps(N_ROWS, 8) > 82
+    assert history[0].n_steps == auto_steps(N_ROWS, 8, 20) > 82
     assert {p.n_steps for p in history if p.step > 25} == {82}
     assert [p.message for p in history if p.message] == ["plan cut to 82 steps to fit the time budget"]
     assert history[-1].step == 82
@@ -370,15 +299,24 @@ def test_a_checkpoint_holds_everything_that_resuming_needs(tmp_path):
     stop_after(Parabola(), 3, QUICK, path)
     tensors, state = load_state(path)
     per_parameter = {"weights", "averaged", "best", "adam"}
-    assert {name.split("/")[1] for name in tensors if "/" in name} == per_parameter
-    assert "rng" in tensors
+    assert {name.split("/")[1] for name in tensors if name.startswith("only/")} == per_parameter
+    assert "rng/0" in tensors
     assert state["step"] == 10
     assert len(state["history"]) == 3
     loaded = Trainer(Parabola(), rows(), rows(10), QUICK, 0, None, path)
     loaded._resume()
-    found = loaded.minimisers[0].tensors()
-    assert found.keys() == tensors.keys() - {"rng"}
+    found = loaded._minimisers()[0].tensors()
+    assert found.keys() == tensors.keys() - {"rng/0"}
     assert all(torch.equal(found[name], tensors[name]) for name in found)
+
+
+def test_a_model_that_nothing_judges_is_trained_to_the_end_of_the_plan(tmp_path):
+    model = Parabola()
+    model.validation = None
+    history = run(model, QUICK.model_copy(update={"steps": 200, "patience": 1}))
+    assert history[-1].step == 200
+    assert not any(progress.best or progress.message for progress in history)
+    assert model.distance(rows(10), rng()).mean().item() < 0.05  # the last weights are kept
 
 
 def test_the_time_before_an_interrupt_counts(clock, tmp_path):
@@ -424,3 +362,45 @@ def test_a_file_that_is_no_checkpoint_is_not_resumed(tmp_path):
     save_state(path, {"weights": torch.zeros(2)}, {"step": 3})
     with pytest.raises(ArtifactError, match=r"it began with.*delete run\.safetensors"):
         run(Parabola(), checkpoint=path)
+
+
+def six_slow_members(clock, monkeypatch):
+    """Six members on one core; each step of each takes a second."""
+    monkeypatch.setattr(training, "n_workers", lambda n_tasks, device: 1)
+    return Mixture([clock.slow(Parabola(), 1.0) for _ in range(6)])
+
+
+@pytest.mark.parametrize(
+    ("budget_s", "n_members", "n_steps"),
+    [
+        (10_000, 6, 200),
+        (1_200, 6, 165),  # a quarter of the steps may go
+        (1_050, 5, 165),  # before a member does
+        (320, 1, 200),
+        (150, 1, 64),
+    ],
+)
+def test_a_short_budget_costs_members_first_and_then_steps(budget_s, n_members, n_steps, clock, monkeypatch):
+    model = six_slow_members(clock, monkeypatch)
+    history = run(model, QUICK.model_copy(update={"steps": None}), budget_s=budget_s)
+    assert len(model.members) == n_members
+    assert history[-1].step == history[-1].n_steps == n_steps
+    assert history[-1].elapsed_s <= budget_s
+    messages = [progress.message for progress in history if progress.message]
+    assert bool(messages) is ((n_members, n_steps) != (6, 200))
+    assert all((f"of {n_members} of 6 members" in message) is (n_members < 6) for message in messages)
+
+
+def test_a_run_that_was_cut_to_few_members_resumes_with_these(clock, monkeypatch, tmp_path):
+    config = QUICK.model_copy(update={"steps": None})
+    path = tmp_path / "run.safetensors"
+    whole = six_slow_members(clock, monkeypatch)
+    run(whole, config, budget_s=750)
+    cut, resumed = six_slow_members(clock, monkeypatch), six_slow_members(clock, monkeypatch)
+    for progress in train(cut, rows(), rows(10), config, seed=0, budget_s=750, checkpoint=path):
+        if progress.step > 60:
+            break
+    history = run(resumed, config, budget_s=750, checkpoint=path)
+    assert history[0].step > 60
+    assert len(resumed.members) == len(whole.members) == 3
+    assert equal(list(resumed.parameters()), list(whole.parameters()))

@@ -1,0 +1,276 @@
+"""The networks of the variational autoencoder: a row into a normal posterior, a latent vector into a row, cell by cell.
+
+A cell is a token and, where the token is a bin, the probit of the position inside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.encoded import Layout
+
+from .heads import TokenEmbedding, TokenHead, TokenMatrix
+from .masked import CELLS_PER_PASS
+from .model import Batch, Known
+from .nets import Trunk, linear
+from .values import CellValues, to_normal, to_position
+
+LOG_VARIANCES = (-12.0, 4.0)
+LOG_SCALES = (-4.0, 2.0)
+
+
+class RowEncoder(nn.Module):
+    """All cells of a row into the mean and log variance of its latent vector."""
+
+    def __init__(
+        self, layout: Layout, width: int, depth: int, latent_size: int, rate: float, rng: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.values = CellValues(layout)
+        self.embedding = TokenEmbedding(layout, width, rng)
+        self.slopes = nn.Parameter(torch.zeros(len(layout.valued), width))
+        self.trunk = Trunk(width, depth, rng, rate=rate)
+        self.out = linear(width, 2 * latent_size, rng, scale=0.3)
+
+    def forward(self, batch: Batch, rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance **(batch, latent_size)** in float32; `rng` drives the dropout."""
+        everything = torch.ones_like(batch.tokens, dtype=torch.bool)
+        hidden = self.embedding(batch.tokens, everything) + self.values.normal(batch) @ self.slopes
+        mean, log_variance = self.out(self.trunk(hidden, rng)).float().chunk(2, dim=1)
+        return mean, log_variance.clamp(*LOG_VARIANCES)
+
+
+class CellDecoder(nn.Module):
+    """The distribution of every cell given the latent vector and the cells before it, in any order."""
+
+    offsets: Tensor
+
+    def __init__(
+        self,
+        layout: Layout,
+        width: int,
+        depth: int,
+        latent_size: int,
+        n_components: int,
+        rate: float,
+        rng: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        self.latent = linear(latent_size, width, rng)
+        self.latent_trunk = Trunk(width, 1, rng, rate=rate)
+        self.matrix = TokenMatrix(layout, width, rng, scale=1 / math.sqrt(layout.n_columns))
+        self.slopes = nn.Parameter(torch.zeros(len(layout.valued), width))
+        self.column = nn.Parameter(torch.empty(layout.n_columns, width).normal_(generator=rng))
+        self.trunk = Trunk(width, depth, rng, rate=rate, expansion=1)
+        self.token_head = TokenHead(layout, width, rng)
+        self.values = CellValues(layout)
+        self.value_head = ValueHead(len(layout.valued), width, n_components, rng)
+        self.register_buffer("offsets", torch.from_numpy(layout.offsets), persistent=False)
+
+    def start(self, z: Tensor, rng: torch.Generator | None) -> Tensor:
+        """Return the hidden state **(batch, width)** before the first cell."""
+        start: Tensor = self.latent_trunk(self.latent(z), rng)
+        return start
+
+    def negative_log_likelihood(
+        self, z: Tensor, batch: Batch, rank: Tensor, rng: torch.Generator | None, cell_dropout: float = 0.0
+    ) -> Tensor:
+        """Return -log p(cell | z, earlier cells) in nats **(batch, n_columns)**.
+
+        Args:
+            z: the latent vectors **(batch, latent_size)**.
+            batch: the rows.
+            rank: **(batch, n_columns)**: a cell is earlier than those of higher rank.
+            rng: of the dropout; None where there is none.
+            cell_dropout: the part of earlier cells that is hidden.
+        """
+        x = self.values.normal(batch)
+        tokens = F.embedding(batch.tokens + self.offsets, self.matrix())
+        cells = tokens.index_add(1, self.values.columns, (x.unsqueeze(2) * self.slopes).to(tokens.dtype))
+        earlier = rank.unsqueeze(1) < rank.unsqueeze(2)
+        if cell_dropout:
+            earlier &= torch.rand(earlier.shape, generator=rng, device=z.device) >= cell_dropout
+        state = self.start(z, rng).unsqueeze(1) + torch.bmm(earlier.to(cells.dtype), cells)
+        # Unbound and split tensors, not slices of them: the gradient of a slice is as large as the whole.
+        hidden, vectors = self.trunk(state + self.column, rng).unbind(1), tokens.unbind(1)
+        nll = self._token_nll(hidden, batch.tokens)
+        values = zip(self.layout.valued, x.unbind(1), self.values.present(batch.tokens).unbind(1), strict=True)
+        for place, (column, value, present) in enumerate(values):
+            density = self.value_head.log_density(hidden[column], vectors[column], value, place)
+            nll[column] = nll[column] - density * present
+        return torch.stack(nll, dim=1)
+
+    def _token_nll(self, hidden: Sequence[Tensor], tokens: Tensor) -> list[Tensor]:
+        sizes = list(self.layout.sizes)
+        weights, biases = torch.split(self.token_head.matrix(), sizes), torch.split(self.token_head.bias, sizes)
+        return [
+            # The product may run in bfloat16; the bias and the normalisation never do.
+            F.cross_entropy(F.linear(state, weight).float() + bias, token, reduction="none")
+            for state, weight, bias, token in zip(hidden, weights, biases, tokens.unbind(1), strict=True)
+        ]
+
+    def log_prob_of_known(self, z: Tensor, known: Known, order: Iterable[int]) -> Tensor:
+        """Return log p(known cells | z) **(batch,)** in nats, along an order of the known columns."""
+        chain = Chain(self, z)
+        total = torch.zeros(len(z), device=z.device)
+        for column in order:
+            cell = chain.given(column, *known[column])
+            total += chain.log_prob(column, *cell)
+            chain.add(column, *cell)
+        return total
+
+    def draw(self, z: Tensor, known: Known, order: Iterable[int], rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Draw rows cell by cell along an order of all columns; `rng` None takes the likeliest of each cell.
+
+        Returns:
+            tokens int64 **(batch, n_columns)** and positions in the bins **(batch, n_valued)**.
+        """
+        chain = Chain(self, z)
+        tokens = torch.zeros(len(z), self.layout.n_columns, dtype=torch.long, device=z.device)
+        values = torch.zeros(len(z), len(self.layout.valued), device=z.device)
+        for column in order:
+            token, value = chain.given(column, *known[column]) if column in known else chain.draw(column, rng)
+            chain.add(column, token, value)
+            tokens[:, column] = token
+            if column in chain.places:
+                values[:, chain.places[column]] = value
+        return tokens, to_position(values)
+
+
+class ValueHead(nn.Module):
+    """A mixture of normals on the probit scale for the value of each valued column; it starts near the uniform one.
+
+    Source: Uria et al. 2013, "RNADE", arXiv:1306.0186, equation 8, for the mixture given earlier cells.
+    """
+
+    def __init__(self, n_valued: int, width: int, n_components: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.hidden = linear(2 * width, width, rng)
+        self.weight = nn.Parameter(torch.zeros(n_valued, 3 * n_components, width))
+        bias = torch.zeros(n_valued, 3, n_components)
+        bias[:, 1] = torch.linspace(-0.1, 0.1, n_components)
+        self.bias = nn.Parameter(bias.flatten(1))
+
+    def mixture(self, hidden: Tensor, token: Tensor, place: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return log weights, means and log scales of a column, each **(batch, n_components)**.
+
+        Args:
+            hidden: the column's hidden state **(batch, width)**.
+            token: the vector of its token, of the same shape.
+            place: of the column among the valued ones.
+        """
+        hidden = F.silu(self.hidden(torch.cat([hidden.to(token.dtype), token], dim=1)))
+        out = F.linear(hidden, self.weight[place]).float() + self.bias[place]
+        logits, means, log_scales = out.chunk(3, dim=1)
+        return logits.log_softmax(1), means, log_scales.clamp(*LOG_SCALES)
+
+    def log_density(self, hidden: Tensor, token: Tensor, value: Tensor, place: int) -> Tensor:
+        """Return the log density in nats **(batch,)** of values on the probit scale.
+
+        The base measure is that of positions uniform on [0, 1), which is a standard normal value.
+        """
+        logits, means, log_scales = self.mixture(hidden, token, place)
+        squares = ((value.unsqueeze(1) - means) * torch.exp(-log_scales)).square()
+        return torch.logsumexp(logits - log_scales - squares / 2, dim=1) + value.square() / 2
+
+    def draw(self, hidden: Tensor, token: Tensor, place: int, rng: torch.Generator | None) -> Tensor:
+        """Draw a value per row **(batch,)** on the probit scale; `rng` None takes the heaviest component's mean."""
+        logits, means, log_scales = self.mixture(hidden, token, place)
+        component = pick(logits, rng).unsqueeze(1)
+        mean = means.gather(1, component).squeeze(1)
+        if rng is None:
+            return mean
+        noise = torch.randn(len(mean), generator=rng, device=mean.device)
+        return mean + log_scales.gather(1, component).squeeze(1).exp() * noise
+
+
+class Chain:
+    """Rows that are decoded one column at a time. A cell is its token and its value, 0 where the token has none.
+
+    Attributes:
+        state: the latent vector and all cells so far, summed up **(batch, width)**.
+        places: valued column -> its place among them.
+    """
+
+    def __init__(self, decoder: CellDecoder, z: Tensor) -> None:
+        self.decoder, self.matrix, self.head = decoder, decoder.matrix(), decoder.token_head.matrix()
+        self.state = decoder.start(z, None).float()
+        self.places = {column: place for place, column in enumerate(decoder.layout.valued)}
+
+    def given(self, column: int, token: int, position: float) -> tuple[Tensor, Tensor]:
+        """Return the same cell for every row: token and value, both **(batch,)**."""
+        tokens = torch.full((len(self.state),), token, device=self.state.device)
+        return tokens, self._present(column, tokens) * to_normal(torch.full_like(self.state[:, 0], position))
+
+    def add(self, column: int, token: Tensor, value: Tensor) -> None:
+        """Put the cells of a column into the state."""
+        self.state = self.state + self._vector(column, token)
+        if column in self.places:
+            self.state = self.state + value.unsqueeze(1) * self.decoder.slopes[self.places[column]]
+
+    def draw(self, column: int, rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Draw the cells of a column: token and value, both **(batch,)**; `rng` None takes the likeliest."""
+        hidden = self._hidden(column)
+        forbidden = torch.from_numpy(~self.decoder.layout.columns[column].drawable).to(hidden.device)
+
+        def tokens(hidden: Tensor) -> Tensor:
+            return pick(self._logits(column, hidden).masked_fill(forbidden, -math.inf), rng)
+
+        token = self._in_parts(column, tokens, hidden)
+        present = self._present(column, token)
+        if column not in self.places:
+            return token, present
+        value = self.decoder.value_head.draw(hidden, self._vector(column, token), self.places[column], rng)
+        return token, present * value
+
+    def log_prob(self, column: int, token: Tensor, value: Tensor) -> Tensor:
+        """Return the log density of the cells of a column **(batch,)** in nats."""
+        hidden = self._hidden(column)
+
+        def log_probs(hidden: Tensor, token: Tensor) -> Tensor:
+            return -F.cross_entropy(self._logits(column, hidden), token, reduction="none")
+
+        log_prob = self._in_parts(column, log_probs, hidden, token)
+        if column not in self.places:
+            return log_prob
+        vector, place = self._vector(column, token), self.places[column]
+        density = self.decoder.value_head.log_density(hidden, vector, value, place)
+        return log_prob + density * self._present(column, token)
+
+    def _hidden(self, column: int) -> Tensor:
+        hidden: Tensor = self.decoder.trunk(self.state + self.decoder.column[column], None)
+        return hidden
+
+    def _in_parts(self, column: int, work: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+        """Return `work` of the tensors, so many rows at a time that memory does not grow with the column's size."""
+        n_rows = max(1, CELLS_PER_PASS // self.decoder.layout.sizes[column])
+        return torch.cat([work(*parts) for parts in zip(*(torch.split(x, n_rows) for x in tensors), strict=True)])
+
+    def _logits(self, column: int, hidden: Tensor) -> Tensor:
+        a, b = self.decoder.token_head.bounds[column]
+        return F.linear(hidden, self.head[a:b]).float() + self.decoder.token_head.bias[a:b]
+
+    def _vector(self, column: int, token: Tensor) -> Tensor:
+        vector: Tensor = self.matrix[self.decoder.offsets[column] + token]
+        return vector
+
+    def _present(self, column: int, token: Tensor) -> Tensor:
+        """Return 1 where the token carries a value and 0 elsewhere **(batch,)**."""
+        valued = torch.from_numpy(self.decoder.layout.columns[column].valued).to(token.device)
+        return valued[token].float()
+
+
+def pick(logits: Tensor, rng: torch.Generator | None) -> Tensor:
+    """Draw an index per row of **(batch, size)** logits by inversion; `rng` None takes the likeliest."""
+    if rng is None:
+        return logits.argmax(1)
+    cumulative = logits.softmax(1).cumsum(1)
+    # Points in (0, total]: the first sum to reach one never belongs to an index of probability zero.
+    points = cumulative[:, -1:] * (1 - torch.rand(len(logits), 1, generator=rng, device=logits.device))
+    return torch.searchsorted(cumulative, points).squeeze(1)

@@ -1,0 +1,170 @@
+"""The network of masked tokens: the distribution of every unknown token given the known ones, and drawing from it.
+
+Flow matching and diffusion share it. The masked path of a discrete flow and absorbing-state diffusion are one process:
+at time t each cell is known with some probability and masked otherwise, and what is learned is the clean token of a
+masked cell, which does not depend on t (Ou et al. 2024, arXiv:2406.03736, theorem 1). Drawn one cell at a time the
+process is exact and its likelihood is the chain rule; Hoogeboom et al. 2022, arXiv:2110.02037.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.encoded import Layout
+
+from .heads import ColumnHeads, TokenHead, TokenMatrix, draw_tokens
+from .model import Batch, Known
+from .nets import Trunk
+from .schedule import draw_known
+
+CELLS_PER_PASS = 1 << 24
+
+
+class MaskedTokens(nn.Module):
+    """The distribution of a masked token given the known ones, for any column and any set of known cells.
+
+    The hidden state is a function of the sum of the known tokens' vectors and of a vector that says which column is
+    asked for. Along an order of the columns all such sums of a row come from one product with a triangular matrix, so
+    that training sees every term of the chain rule at once; Larochelle and Murray 2011, "The neural autoregressive
+    distribution estimator", and for any order Uria et al. 2014, arXiv:1310.1757.
+
+    Attributes:
+        order: the columns in the order in which they are drawn.
+        rank: int64 **(n_columns,)**, each column's place in it.
+    """
+
+    rank: Tensor
+    offsets: Tensor
+
+    def __init__(self, layout: Layout, width: int, depth: int, rate: float, share: float, rng: torch.Generator) -> None:
+        super().__init__()
+        self.layout = layout
+        self.matrix = TokenMatrix(layout, width, rng, scale=1 / math.sqrt(layout.n_columns))
+        self.asked = nn.Parameter(torch.empty(layout.n_columns, width).normal_(generator=rng))
+        self.trunk = Trunk(width, depth, rng, rate=rate, expansion=1)
+        self.head = TokenHead(layout, width, rng)
+        self.ordered_share = share
+        self.order = sampling_order(layout)
+        self.register_buffer("rank", torch.tensor(self.order).argsort(), persistent=False)
+        self.register_buffer("offsets", torch.from_numpy(layout.offsets), persistent=False)
+
+    def hidden(self, tokens: Tensor, known: Tensor, column: Tensor | int, matrix: Tensor) -> Tensor:
+        """Return the hidden state **(batch, width)** for a column, or for one of each row.
+
+        Args:
+            tokens: int64 **(batch, n_columns)**; those of unknown cells are not looked at.
+            known: bool **(batch, n_columns)**.
+            column: which is asked for, an index or int64 **(batch,)**.
+            matrix: what `self.matrix()` returns.
+        """
+        weights = known.to(matrix.dtype)
+        state = F.embedding_bag(tokens + self.offsets, matrix, mode="sum", per_sample_weights=weights)
+        hidden: Tensor = self.trunk(state + self.asked[column], None)
+        return hidden
+
+    def nats(self, tokens: Tensor, rank: Tensor, rng: torch.Generator | None) -> Tensor:
+        """Return -log p(token | those of lower rank) of each cell **(batch, n_columns)**.
+
+        Args:
+            tokens: int64 **(batch, n_columns)**.
+            rank: int64 of the same shape, an order of the columns for each row.
+            rng: of the dropout; None where there is none.
+        """
+        vectors = F.embedding(tokens + self.offsets, self.matrix())
+        earlier = rank.unsqueeze(1) < rank.unsqueeze(2)
+        state = torch.bmm(earlier.to(vectors.dtype), vectors)
+        return self.head.negative_log_likelihood(self.trunk(state + self.asked, rng), tokens)
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return nats per row **(batch,)** with dropout, along the sampling order or behind a random set of cells."""
+        known = draw_known(len(batch), self.rank, self.ordered_share, rng)
+        return self.nats(batch.tokens, self.rank + ~known * len(self.rank), rng).sum(1)
+
+    def validation(self, batch: Batch, rng: torch.Generator) -> Tensor:  # noqa: ARG002  nothing is random
+        """Return -log p(tokens) along the sampling order **(batch,)**, without dropout."""
+        return -self.log_density(batch.tokens)
+
+    def log_density(self, tokens: Tensor) -> Tensor:
+        """Return log p(tokens) **(batch,)** in nats: the chain rule along the sampling order, exact."""
+        return -self.nats_by_column(tokens).sum(1)
+
+    def nats_by_column(self, tokens: Tensor) -> Tensor:
+        """Return -log p(token | those before it in the sampling order) of each cell **(batch, n_columns)**."""
+        n_rows = max(1, CELLS_PER_PASS // self.asked.numel())
+        return torch.cat([self.nats(part, self.rank.expand_as(part), None) for part in torch.split(tokens, n_rows)])
+
+    def draw(self, n: int, rng: torch.Generator, known: Known, guidance: float) -> Tensor:
+        """Draw tokens int64 **(n, n_columns)** cell by cell in the sampling order, the known ones first."""
+        device = self.rank.device
+        tokens = torch.zeros(n, self.layout.n_columns, dtype=torch.long, device=device)
+        for column, (token, _) in known.items():
+            tokens[:, column] = token
+        drawing = _Drawing(self, tokens, list(known), guidance if known else 0.0)
+        # Rows with the same known cells have the same distribution: the network sees each such group once.
+        group = torch.zeros(n, dtype=torch.long, device=device)
+        for column in (c for c in self.order if c not in known):
+            tokens[:, column] = drawing.column(column, group, rng)
+            group = torch.unique(group * self.layout.sizes[column] + tokens[:, column], return_inverse=True)[1]
+        return tokens
+
+
+class _Drawing:
+    """The state of one draw: the tokens so far, which columns have been drawn, and which were given."""
+
+    def __init__(self, net: MaskedTokens, tokens: Tensor, given: list[int], guidance: float) -> None:
+        self.net, self.tokens, self.given, self.guidance = net, tokens, given, guidance
+        self.matrix: Tensor = net.matrix()
+        self.heads: ColumnHeads = net.head.columns()
+        self.drawn: list[int] = []
+
+    def column(self, column: int, group: Tensor, rng: torch.Generator) -> Tensor:
+        """Draw a column's tokens int64 **(n,)** for rows whose known cells agree within each group."""
+        n_groups = int(group.max()) + 1 if len(group) else 0
+        first = torch.full((n_groups,), len(group), device=group.device)
+        first = first.scatter_reduce(0, group, torch.arange(len(group), device=group.device), "amin")
+        found = torch.empty_like(group)
+        step = max(1, CELLS_PER_PASS // max(self.net.layout.sizes[column], self.matrix.shape[1] * 4))
+        for a in range(0, n_groups, step):
+            b = min(a + step, n_groups)
+            rows = ((group >= a) & (group < b)).nonzero().squeeze(1)
+            found[rows] = draw_tokens(self._logits(column, self.tokens[first[a:b]]), group[rows] - a, rng)
+        self.drawn.append(column)
+        return found
+
+    def _logits(self, column: int, tokens: Tensor) -> Tensor:
+        """Return **(batch, size)**; with guidance w they are (1 + w) those given the conditions - w those without.
+
+        Source: Ho and Salimans 2022, "Classifier-free diffusion guidance", arXiv:2207.12598, equation 6.
+        """
+        logits = self._logits_given(column, tokens, self.given + self.drawn)
+        if self.guidance:
+            logits = (1 + self.guidance) * logits - self.guidance * self._logits_given(column, tokens, self.drawn)
+        forbidden = torch.from_numpy(~self.net.layout.columns[column].drawable).to(tokens.device)
+        return logits.masked_fill(forbidden, -math.inf)
+
+    def _logits_given(self, column: int, tokens: Tensor, given: list[int]) -> Tensor:
+        known = torch.zeros_like(tokens, dtype=torch.bool)
+        known[:, given] = True
+        return self.heads.logits(self.net.hidden(tokens, known, column, self.matrix), column).log_softmax(dim=1)
+
+
+def sampling_order(layout: Layout) -> list[int]:
+    """Return the columns from the smallest vocabulary to the largest: early prefixes repeat and are evaluated once.
+
+    Ties keep the table's order.
+    """
+    return sorted(range(layout.n_columns), key=lambda column: layout.sizes[column])
+
+
+def auto_width(n_rows: int) -> int:
+    """Return the hidden width that the number of train rows supports."""
+    return 64 if n_rows < 2_000 else 128 if n_rows < 100_000 else 256
+
+
+def auto_dropout(n_rows: int) -> float:
+    """Return the dropout rate: the fewer rows, the more."""
+    return 0.3 if n_rows < 20_000 else 0.2 if n_rows < 100_000 else 0.05

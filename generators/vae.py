@@ -1,0 +1,244 @@
+"""Variational autoencoder on tables: a row is encoded into a latent vector and decoded cell by cell.
+
+p(row) = integral of p(z) times the product over cells of p(cell | z, earlier cells), in any order of the cells.
+
+Trained on the evidence lower bound with a normal posterior and a closed-form divergence: Kingma and Welling 2014,
+arXiv:1312.6114, equation 10. The decoder is autoregressive in the manner of NADE: what cells add to the hidden state is
+summed up, so that all conditionals of a row are trained in one pass and each costs one block when drawing; Larochelle
+and Murray 2011, "The neural autoregressive distribution estimator"; in many orders Uria et al. 2014, arXiv:1310.1757.
+A decoder that strong can ignore its latent vector (Bowman et al. 2016, arXiv:1511.06349): annealing and free bits
+prevent it, and hiding earlier cells strengthens the latent vector at some cost in likelihood. Latent vectors are drawn
+from a flow that learns where the encoder puts the rows of train.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from pipeline.encoded import Encoded, Layout
+
+from .cells import CellDecoder, RowEncoder
+from .config import TrainedConfig, TrainingConfig
+from .masked import auto_dropout, auto_width, sampling_order
+from .model import Batch, DensityKind, Known, Model, Objective
+from .prior import LatentFlow, kl_divergence, normal_log_prob, systematic_resample
+from .schedule import draw_known
+from .values import with_known
+
+ACTIVE_VARIANCE = 0.01
+POOL, SMALLEST_POOL = 4, 4_096
+CELLS_PER_BOUND = 1 << 18
+DIAGNOSED_ROWS, DIAGNOSED_SAMPLES = 2_000, 8
+
+
+class VAETraining(TrainingConfig):
+    """The loop's settings, with another default.
+
+    Attributes:
+        patience: longer than elsewhere, because the bound gets worse while the divergence is annealed.
+    """
+
+    patience: int = Field(default=16, ge=1)
+
+
+class VAEConfig(TrainedConfig):
+    """A variational autoencoder with an autoregressive decoder and a learned prior.
+
+    Attributes:
+        latent_size: entries of the latent vector.
+        width: of the decoder's hidden state, the encoder's is twice that; None derives it from the number of rows.
+        depth: residual blocks of the encoder.
+        decoder_depth: residual blocks between the sum of the cells and the heads.
+        dropout: of the blocks' hidden units; None derives it from the number of rows.
+        beta: weight of the divergence from the prior (Higgins et al. 2017, beta-VAE).
+        annealed_share: the part of the run in which that weight rises linearly from 0.
+        free_bits: nats per latent dimension that cost nothing (Kingma et al. 2016, arXiv:1606.04934, appendix C.8).
+        cell_dropout: the part of earlier cells that is hidden from the decoder while training; more of it moves what
+            is known of a row into the latent vector.
+        ordered_share: the part of training rows that are decoded along the sampling order; in the others a random set
+            of cells comes first, which is what conditions on any subset of columns need.
+        prior: "flow" learns the distribution of the encoded rows; "normal" keeps the standard normal one.
+        prior_depth: couplings of the flow.
+        n_components: of the mixture that is the density of a value in its bin.
+        importance_samples: latent vectors per row behind `log_density`.
+    """
+
+    kind: Literal["vae"] = "vae"
+    latent_size: int = Field(default=16, ge=2)
+    width: int | None = Field(default=None, ge=8)
+    depth: int = Field(default=2, ge=1)
+    decoder_depth: int = Field(default=1, ge=1)
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    beta: float = Field(default=1.0, ge=0)
+    annealed_share: float = Field(default=0.2, ge=0, le=1)
+    free_bits: float = Field(default=0.05, ge=0)
+    cell_dropout: float = Field(default=0.0, ge=0, le=1)
+    ordered_share: float = Field(default=0.5, ge=0, le=1)
+    prior: Literal["flow", "normal"] = "flow"
+    prior_depth: int = Field(default=6, ge=1)
+    n_components: int = Field(default=4, ge=1)
+    importance_samples: int = Field(default=32, ge=1)
+    training: VAETraining = VAETraining()
+
+    def build(self, layout: Layout, n_rows: int, rng: torch.Generator) -> VAE:
+        """Return the untrained model."""
+        return VAE(layout, self, n_rows, rng)
+
+
+class VAE(Model):
+    """The family: an encoder, a decoder and a prior, trained together."""
+
+    rank: Tensor
+
+    def __init__(self, layout: Layout, config: VAEConfig, n_rows: int, rng: torch.Generator) -> None:
+        super().__init__(layout)
+        self.config = config
+        rate = auto_dropout(n_rows) if config.dropout is None else config.dropout
+        size, width = config.latent_size, config.width or auto_width(n_rows)
+        self.encoder = RowEncoder(layout, 2 * width, config.depth, size, rate, rng)
+        self.decoder = CellDecoder(layout, width, config.decoder_depth, size, config.n_components, rate, rng)
+        self.prior = LatentFlow(size, config.prior_depth, rng) if config.prior == "flow" else None
+        self.order = sampling_order(layout)
+        self.register_buffer("rank", torch.tensor(self.order).argsort(), persistent=False)
+
+    def objectives(self) -> tuple[Objective, ...]:
+        """Return the evidence lower bound, whose last term moves the prior alone."""
+        return (Objective("elbo", list(self.parameters()), self.loss, self.validation),)
+
+    def loss(self, batch: Batch, rng: torch.Generator, progress: float) -> Tensor:
+        """Return the negative lower bound per row **(batch,)** with dropout, annealing and free bits.
+
+        The divergence is the closed one from a standard normal prior. The flow's own term is the negative log density
+        of latent vectors that are taken as given.
+        """
+        config = self.config
+        mean, log_variance = self.encode(batch, rng)
+        z, _ = draw_posterior(mean, log_variance, rng)
+        # Known cells come first, both among themselves in the sampling order.
+        later = ~draw_known(len(batch), self.rank, config.ordered_share, rng)
+        rank = self.rank + later * self.layout.n_columns
+        cells = self.decoder.negative_log_likelihood(z, batch, rank, rng, config.cell_dropout)
+        beta = config.beta * min(1.0, progress / config.annealed_share if config.annealed_share else 1.0)
+        divergence = kl_divergence(mean, log_variance).mean(0).clamp(min=config.free_bits).sum()
+        loss = cells.sum(1) + beta * divergence
+        return loss if self.prior is None else loss - self.prior.log_prob(z.detach())
+
+    def validation(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return the negative lower bound per row **(batch,)** in nats under the learned prior, without dropout."""
+        return -self.log_weight(batch, rng)
+
+    def log_weight(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return log p(row, z) - log q(z | row) **(batch,)** in nats for one z of the posterior."""
+        mean, log_variance = self.encode(batch)
+        z, noise = draw_posterior(mean, log_variance, rng)
+        log_posterior = normal_log_prob(noise) - log_variance.sum(1) / 2
+        log_prior = normal_log_prob(z) if self.prior is None else self.prior.log_prob(z)
+        cells = self.decoder.negative_log_likelihood(z, batch, self.rank.expand(len(batch), -1), None)
+        return log_prior - log_posterior - cells.sum(1)
+
+    @property
+    def density_kind(self) -> DensityKind:
+        """A bound, which is the tighter the more `importance_samples` there are."""
+        return "lower_bound"
+
+    @torch.no_grad()
+    def log_density(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return the importance-weighted lower bound of log p(row) **(batch,)** in nats.
+
+        Positions in bins have the uniform base measure on [0, 1). Source: Burda et al. 2016, "Importance weighted
+        autoencoders", arXiv:1509.00519, equation 8.
+        """
+        n_rows = max(1, CELLS_PER_BOUND // self.layout.n_columns)
+        parts = torch.split(torch.arange(len(batch), device=batch.tokens.device), n_rows)
+        return torch.cat([self._bound(batch.take(rows), self.config.importance_samples, rng) for rows in parts])
+
+    def _bound(self, batch: Batch, n_samples: int, rng: torch.Generator) -> Tensor:
+        weights = torch.stack([self.log_weight(batch, rng) for _ in range(n_samples)])
+        return weights.logsumexp(0) - math.log(n_samples)
+
+    @torch.no_grad()
+    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:  # noqa: ARG002
+        """Draw `n` rows: latent vectors from the prior, then the cells in the sampling order, the known ones first.
+
+        Given known cells, latent vectors are drawn from p(z | known) by sampling-importance-resampling: a pool of
+        4 n from the prior, at least 4,096, is resampled in proportion to p(known | z). The error is that of a
+        self-normalised estimate, of order one over the effective size of the pool; what is drawn after z is exact.
+        Source: Rubin 1988, "Using the SIR algorithm to simulate posterior distributions".
+        """
+        z = self._draw_prior(max(n * POOL, SMALLEST_POOL) if known else n, rng)
+        if known:
+            log_weights = self.decoder.log_prob_of_known(z, known, self._order(known)[: len(known)])
+            z = z[systematic_resample(log_weights, n, rng)]
+        return self.decode(z, rng, known)
+
+    def _draw_prior(self, n: int, rng: torch.Generator) -> Tensor:
+        if self.prior is None:
+            return torch.randn(n, self.config.latent_size, generator=rng, device=self.rank.device)
+        return self.prior.sample(n, rng)
+
+    def _order(self, known: Known) -> list[int]:
+        """Return the sampling order with the known columns first, as in training."""
+        return sorted(self.order, key=lambda column: column not in known)
+
+    def encode(self, batch: Batch, rng: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance of the posterior of each row, both **(batch, latent_size)**.
+
+        `rng` drives the dropout and is None but in training.
+        """
+        mean, log_variance = self.encoder(batch, rng)
+        return mean, log_variance
+
+    @torch.no_grad()
+    def decode(self, z: Tensor, rng: torch.Generator | None, known: Known | None = None) -> Encoded:
+        """Return a row for each latent vector **(batch, latent_size)**.
+
+        Args:
+            z: the latent vectors.
+            rng: of the cells' draws; None takes the likeliest token of each cell and the centre of its value.
+            known: the columns that are given.
+        """
+        known = known or {}
+        tokens, positions = self.decoder.draw(z, known, self._order(known), rng)
+        return Batch(tokens, with_known(positions, self.layout, known)).encoded(self.layout)
+
+    def interpolate(self, first: Batch, last: Batch, n_steps: int) -> Encoded:
+        """Return `n_steps` likeliest rows on the straight line between the encoded means of two rows, ends included.
+
+        Args:
+            first: one row.
+            last: another.
+            n_steps: rows to return, at least two.
+        """
+        (start, _), (end, _) = self.encode(first), self.encode(last)
+        along = torch.linspace(0, 1, n_steps, device=start.device).unsqueeze(1)
+        return self.decode(torch.lerp(start, end, along), None)
+
+    def diagnostics(self, held_out: Batch, rng: torch.Generator) -> dict[str, Any]:
+        """Return how much the latent vector is used, and how tight the bound is, on held-out rows in nats per row.
+
+        A unit is active where its posterior mean varies between rows by more than 0.01 (Burda et al. 2016, section 5);
+        a model without active units has collapsed: its decoder ignores the latent vector.
+        """
+        rows = held_out.take(torch.arange(min(len(held_out), DIAGNOSED_ROWS), device=held_out.tokens.device))
+        mean, log_variance = self.encode(rows)
+        return {
+            "latent_size": self.config.latent_size,
+            "active_units": int((mean.var(0) > ACTIVE_VARIANCE).sum()),
+            "kl_per_dimension": [round(nats, 4) for nats in kl_divergence(mean, log_variance).mean(0).tolist()],
+            "elbo": round(self._bound(rows, 1, rng).mean().item(), 4),
+            f"iwae_{DIAGNOSED_SAMPLES}": round(self._bound(rows, DIAGNOSED_SAMPLES, rng).mean().item(), 4),
+        }
+
+
+def draw_posterior(mean: Tensor, log_variance: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return z = mean + sigma noise and the noise, both **(batch, latent_size)**.
+
+    Source: Kingma and Welling 2014, arXiv:1312.6114, section 2.4.
+    """
+    noise = torch.randn(mean.shape, generator=rng, device=mean.device)
+    return mean + torch.exp(log_variance / 2) * noise, noise

@@ -1,0 +1,145 @@
+"""The continuous flow: all values of a row together, given all its tokens.
+
+Values follow the linear path between standard normal noise and the probit of the position inside the bin; the network
+predicts what the velocity adds to that of Gaussian data; Lipman et al. 2023, arXiv:2210.02747, equation 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.encoded import Layout
+
+from .heads import TokenEmbedding
+from .model import Batch
+from .nets import Trunk, fourier_features, linear
+from .schedule import linear_path, logit_normal_times, normal_velocity, stratified_times
+from .solver import Velocity, heun
+from .values import CellValues, to_position
+
+N_TIME_FREQUENCIES = 4
+DENSITY_STEPS = 32
+MOST_EXACT_TRACES = 16
+
+TimeSampling = Literal["uniform", "logit_normal"]
+Integrate = Callable[[Velocity, Tensor, torch.Generator], Tensor]
+
+
+class ValueFlow(nn.Module):
+    """The velocity of the values of all columns together, given all tokens."""
+
+    def __init__(
+        self, layout: Layout, width: int, depth: int, rate: float, times: TimeSampling, rng: torch.Generator
+    ) -> None:
+        super().__init__()
+        n = len(layout.valued)
+        self.embedding = TokenEmbedding(layout, width, rng)
+        self.cells = CellValues(layout)
+        self.state = linear(n, width, rng)
+        self.time = linear(2 * N_TIME_FREQUENCIES + 1, width, rng)
+        self.trunk = Trunk(width, depth, rng, rate=rate)
+        self.out = linear(width, n, rng, scale=0.0)
+        self.draw_times = stratified_times if times == "uniform" else logit_normal_times
+
+    def context(self, tokens: Tensor) -> Tensor:
+        """Return **(batch, width)**: what the velocity knows of the tokens, the same at all times."""
+        context: Tensor = self.embedding(tokens, torch.ones_like(tokens, dtype=torch.bool))
+        return context
+
+    def velocity(self, x: Tensor, t: Tensor, context: Tensor, rng: torch.Generator | None) -> Tensor:
+        """Return **(batch, n_valued)** at states x of the same shape and times t **(batch, 1)**."""
+        hidden = context + self.state(x) + self.time(fourier_features(t, N_TIME_FREQUENCIES).squeeze(1))
+        change: Tensor = self.out(self.trunk(hidden, rng))
+        return normal_velocity(x, t) + change.float()
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return the flow-matching loss per row **(batch,)** with dropout: squared error of the cells with a value."""
+        return self._loss(batch, rng, rng)
+
+    def validation(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return the loss per row **(batch,)** without dropout."""
+        return self._loss(batch, rng, None)
+
+    def _loss(self, batch: Batch, rng: torch.Generator, dropout_rng: torch.Generator | None) -> Tensor:
+        present, data = self.cells.present(batch.tokens), self.cells.normal(batch)
+        noise = torch.randn(data.shape, generator=rng, device=data.device) * present
+        t = self.draw_times(len(batch), rng, data.device).unsqueeze(1)
+        x, target = linear_path(noise, data, t)
+        error = self.velocity(x, t, self.context(batch.tokens), dropout_rng) - target
+        return (error.square() * present).sum(1) / max(1, present.shape[1])
+
+    def draw(self, tokens: Tensor, given: Mapping[int, float], integrate: Integrate, rng: torch.Generator) -> Tensor:
+        """Draw positions in the bins **(batch, n_valued)** given all tokens and some values.
+
+        Args:
+            tokens: int64 **(batch, n_columns)**.
+            given: values on the normal scale by place; their cells keep to their path, so that the others see them.
+            integrate: the solver.
+            rng: of the noise.
+        """
+        present, context = self.cells.present(tokens), self.context(tokens)
+        noise = torch.randn(present.shape, generator=rng, device=tokens.device) * present
+        places = list(given)
+        straight = torch.tensor([given[place] for place in places], device=tokens.device) - noise[:, places]
+
+        def velocity(x: Tensor, t: float) -> Tensor:
+            slope = self.velocity(x, x.new_full((len(x), 1), t), context, None) * present
+            slope[:, places] = straight
+            return slope
+
+        return to_position(integrate(velocity, noise, rng))
+
+    def log_density(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return log p(values | tokens) **(batch,)** in nats; the base measure of a position is uniform on [0, 1).
+
+        The instantaneous change of variables, solved backwards from data to noise together with the state, with the
+        exact trace up to 16 valued columns and an unbiased estimate beyond: Chen et al. 2018, "Neural ordinary
+        differential equations", arXiv:1806.07366, equation 8; Grathwohl et al. 2019, arXiv:1810.01367, equation 7.
+        """
+        present, context = self.cells.present(batch.tokens), self.context(batch.tokens)
+        data = self.cells.normal(batch)
+        probe = None if present.shape[1] <= MOST_EXACT_TRACES else rademacher(data, rng)
+
+        def backwards(state: Tensor, elapsed: float) -> Tensor:
+            x = state[:, :-1].detach().requires_grad_()
+            t = x.new_full((len(x), 1), 1 - elapsed)
+            with torch.enable_grad():
+                velocity = self.velocity(x, t, context, None) * present
+                divergence = trace(velocity, x) if probe is None else estimated_trace(velocity, x, probe)
+            return -torch.cat([velocity.detach(), divergence.unsqueeze(1)], dim=1)
+
+        start = torch.cat([data, data.new_zeros(len(data), 1)], dim=1)
+        end = heun(backwards, start, DENSITY_STEPS)
+        return end[:, -1] + ((data.square() - end[:, :-1].square()) / 2 * present).sum(1)
+
+
+def trace(velocity: Tensor, x: Tensor) -> Tensor:
+    """Return the trace of d velocity / d x **(batch,)**, exactly: one backward pass per column of x."""
+    total = x.new_zeros(len(x))
+    for i in range(x.shape[1]):
+        (gradient,) = torch.autograd.grad(velocity[:, i].sum(), x, retain_graph=True)
+        total += gradient[:, i]
+    return total
+
+
+def estimated_trace(velocity: Tensor, x: Tensor, probe: Tensor) -> Tensor:
+    """Return an unbiased estimate of `trace` **(batch,)** with one backward pass.
+
+    Source: Hutchinson 1989, doi:10.1080/03610918908812806.
+
+    Args:
+        velocity: **(batch, n)**, a function of x.
+        x: **(batch, n)**.
+        probe: random, of mean 0 and covariance 1, of the same shape.
+    """
+    (gradient,) = torch.autograd.grad((velocity * probe).sum(), x)
+    return (gradient * probe).sum(1)
+
+
+def rademacher(like: Tensor, rng: torch.Generator) -> Tensor:
+    """Return -1 or 1 with equal chance in the shape of a tensor."""
+    return torch.randint(0, 2, like.shape, generator=rng, device=like.device).to(like.dtype) * 2 - 1

@@ -1,0 +1,72 @@
+"""The continuous part of a row: which cells carry a value, and the values on the normal scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.encoded import Layout
+
+from .model import Batch, Known
+
+SMALLEST_POSITION = 2.0**-20
+
+
+class CellValues(nn.Module):
+    """Which cells of a layout carry a value, and the values on the normal scale."""
+
+    columns: Tensor
+    valued_tokens: Tensor
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        flags = np.zeros((len(layout.valued), max(layout.sizes)), dtype=np.bool_)
+        for place, column in enumerate(layout.valued):
+            flags[place, : layout.sizes[column]] = layout.columns[column].valued
+        self.register_buffer("columns", torch.tensor(layout.valued, dtype=torch.long), persistent=False)
+        self.register_buffer("valued_tokens", torch.from_numpy(flags), persistent=False)
+
+    def present(self, tokens: Tensor) -> Tensor:
+        """Return bool **(batch, n_valued)**: which cells carry a value at all."""
+        places = torch.arange(len(self.columns), device=tokens.device)
+        present: Tensor = self.valued_tokens[places, tokens[:, self.columns]]
+        return present
+
+    def normal(self, batch: Batch) -> Tensor:
+        """Return the probits of the positions **(batch, n_valued)**, and 0 where there is no value."""
+        return torch.where(self.present(batch.tokens), to_normal(batch.values), 0.0)
+
+
+def given_values(layout: Layout, known: Known) -> dict[int, float]:
+    """Return the given values on the normal scale, by the column's place among the valued ones.
+
+    A value is given only where the given token carries one.
+    """
+    given = {place: known[column] for place, column in enumerate(layout.valued) if column in known}
+    return {
+        place: float(to_normal(torch.tensor(value)))
+        for place, (token, value) in given.items()
+        if layout.columns[layout.valued[place]].valued[token]
+    }
+
+
+def with_known(values: Tensor, layout: Layout, known: Known) -> Tensor:
+    """Return positions **(n, n_valued)** in double precision, the given ones put in exactly."""
+    values = values.double()
+    for place, column in enumerate(layout.valued):
+        if column in known:
+            values[:, place] = known[column][1]
+    return values
+
+
+def to_normal(position: Tensor) -> Tensor:
+    """Return the probit of positions in [0, 1), kept off the ends by 2**-20."""
+    z: Tensor = torch.special.ndtri(position.clamp(SMALLEST_POSITION, 1 - SMALLEST_POSITION))
+    return z
+
+
+def to_position(z: Tensor) -> Tensor:
+    """Return the positions in [0, 1) of normal values: the inverse of `to_normal`."""
+    position: Tensor = torch.special.ndtr(z)
+    return position.clamp(0, 1 - SMALLEST_POSITION)

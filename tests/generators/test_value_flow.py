@@ -1,0 +1,85 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from generators import FlowMatchingConfig, value_flow
+from generators.flow_matching import FlowMatching
+from generators.model import Batch
+from generators.value_flow import estimated_trace, rademacher, trace
+from generators.values import CellValues, given_values, to_normal
+from pipeline.encoded import Layout
+
+from .tables import binned_column, rng
+
+PAIR = Layout((binned_column("x", 1), binned_column("y", 2, n_categories=1)))
+SMALL = FlowMatchingConfig(width=16, depth=1, value_width=16, dropout=0.0, value_steps=20)
+
+
+def untrained(layout=PAIR, **settings):
+    """A model whose velocity is far from that of normal data."""
+    model, random = FlowMatching(layout, SMALL.model_copy(update=settings), 100, rng()), rng(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=random), alpha=0.3)
+    return model.eval()
+
+
+def test_a_cell_has_a_value_where_its_token_is_a_bin():
+    present = CellValues(PAIR).present(torch.tensor([[0, 0], [0, 1], [0, 2]]))
+    assert present.tolist() == [[True, False], [True, True], [True, True]]
+
+
+def test_the_estimated_trace_is_the_exact_one_on_average():
+    matrix = torch.randn(5, 5, generator=rng(), dtype=torch.float64)
+    x = torch.randn(20_000, 5, generator=rng(), dtype=torch.float64).requires_grad_()
+    velocity = x @ matrix.T + x**2
+    exact = trace(velocity, x)
+    torch.testing.assert_close(exact, matrix.trace() + 2 * x.detach().sum(1))
+    error = estimated_trace(velocity, x, rademacher(x.detach(), rng(1))) - exact
+    assert abs(error.mean().item()) < 4 * error.std().item() / math.sqrt(len(error))
+    assert error.std() > 0.1
+
+
+def test_the_density_with_an_estimated_trace_is_near_that_with_the_exact_one(monkeypatch):
+    model = untrained()
+    batch = Batch.of(model.sample(300, rng(), {}))
+    exact = model.log_density(batch, rng())
+    monkeypatch.setattr(value_flow, "MOST_EXACT_TRACES", 0)
+    estimates = torch.stack([model.log_density(batch, rng(seed)) for seed in range(20)])
+    assert (estimates.mean(0) - exact).abs().mean() < 0.3 * (estimates[0] - exact).abs().mean()
+
+
+@pytest.mark.parametrize("solver", [{"value_solver": "rk4"}, {"value_solver": "dopri5", "value_tolerance": 1e-5}])
+def test_solvers_agree_on_the_same_noise(solver):
+    fine = untrained(value_steps=200).sample(200, rng(), {}).values
+    other = untrained(**solver).sample(200, rng(), {}).values
+    assert np.abs(fine - other).max() < 2e-3
+
+
+def test_noise_needs_the_euler_solver():
+    with pytest.raises(ValueError, match="euler"):
+        FlowMatchingConfig(value_noise=1.0)
+    untrained(value_solver="euler", value_noise=1.0).sample(5, rng(), {})
+
+
+def test_a_given_value_comes_back_and_keeps_to_its_path_where_the_others_see_it():
+    model, seen = untrained(), {}
+    original = model.values.velocity
+
+    def watched(x, t, context, random):
+        seen[round(float(t[0]), 3)] = x.clone()
+        return original(x, t, context, random)
+
+    model.values.velocity = watched
+    drawn = model.sample(50, rng(), {0: (0, 0.9)})
+    assert set(drawn.values[:, 0]) == {0.9}
+    start, target = seen[0.0][:, 0], to_normal(torch.tensor(0.9))
+    for t, x in seen.items():
+        torch.testing.assert_close(x[:, 0], (1 - t) * start + t * target, atol=2e-3, rtol=0)
+
+
+def test_a_value_is_not_given_where_the_given_token_has_none():
+    assert given_values(PAIR, {1: (0, 0.5)}) == {}
+    assert given_values(PAIR, {1: (1, 0.5)}) == {1: 0.0}

@@ -4,9 +4,13 @@
 
 reads `FOLDER/adult.csv.gz` (a header row, empty cells missing), fits the generator on the train part, draws as many
 rows, and prints one line per seed and the mean. Adult is split as published: its first 32,561 rows are train. Any other
-table is split 90/10 at random with numpy's legacy seed 1234.
+table is split 90/10 at random with numpy's legacy seed 1234; Beijing without its row number and its rows of unknown
+target. `--budget none` trains as long as the generator plans to. `--set generator.width=128` and
+`--set transform.max_repeated=0` change a setting. With `--choose` the test rows stay untouched: train is cut again, and
+its last quarter judges; this is how defaults are chosen.
 
-Each seed is a fresh process, so that memory is that of one fit. A last run repeats the first seed's fit and compares.
+Each seed is a fresh process, so that memory is that of one fit. A last run repeats the first seed's fit and compares,
+where there is no budget or the recorded number of steps agrees.
 """
 
 from __future__ import annotations
@@ -19,9 +23,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from evaluation import EvaluationConfig, Tables, evaluate
 from flows.duration import parse_seconds
@@ -29,6 +35,7 @@ from generators import TabularGenerator, generator_config
 from pipeline.fingerprint import fingerprint
 from pipeline.inference import infer
 from pipeline.source import read
+from pipeline.transform import TransformConfig
 
 TARGETS = {
     "adult": "income",
@@ -50,6 +57,13 @@ SHOWN = (
     "exact_copies_p",
 )
 ADULT_TRAIN_ROWS = 32_561
+Settings = dict[str, dict[str, Any]]
+
+
+def published(name: str) -> pa.Table:
+    """Return the rows that published benchmarks use."""
+    table = read(Path(os.environ["TABMINT_DATA"]) / f"{name}.csv.gz").table
+    return table.filter(pc.is_valid(table["pm2.5"])).drop_columns(["No"]) if name == "beijing_pm25" else table
 
 
 def split_as_published(name: str, table: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -61,13 +75,41 @@ def split_as_published(name: str, table: pa.Table) -> tuple[pa.Table, pa.Table]:
     return table.take(order[:n_train]), table.take(order[n_train:])
 
 
-def measure(name: str, kind: str, budget_s: float, seed: int, evaluated: bool) -> dict[str, float | str]:
+def cut_again(train: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Return three quarters of train, and the rest as what judges."""
+    order = np.random.RandomState(7).permutation(train.num_rows)
+    n_train = int(0.75 * train.num_rows)
+    return train.take(order[:n_train]), train.take(order[n_train:])
+
+
+def parse_settings(assignments: list[str]) -> Settings:
+    """Return `generator.a.b=1` as {"generator": {"a": {"b": 1}}, "transform": {}}; a value that is no JSON is text."""
+    settings: Settings = {"generator": {}, "transform": {}}
+    for assignment in assignments:
+        path, text = assignment.split("=", 1)
+        *folders, last = path.split(".")
+        place: dict[str, Any] = settings
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        try:
+            place[last] = json.loads(text)
+        except json.JSONDecodeError:
+            place[last] = text
+    return settings
+
+
+def measure(arguments: argparse.Namespace, seed: int, evaluated: bool) -> dict[str, float | str]:
     """Fit, draw and judge once; return the figures."""
-    table = read(Path(os.environ["TABMINT_DATA"]) / f"{name}.csv.gz").table
+    name, settings = arguments.table, parse_settings(arguments.set)
+    table = published(name)
     schema = infer(table)
     train, test = split_as_published(name, table)
+    if arguments.choose:
+        train, test = cut_again(train)
+    config = generator_config(arguments.kind, **settings["generator"])
+    generator = TabularGenerator(config, transform=TransformConfig(**settings["transform"]))
     started = time.perf_counter()
-    generator = TabularGenerator(generator_config(kind)).fit(train, schema, seed=seed, budget_s=budget_s)
+    generator.fit(train, schema, seed=seed, budget_s=arguments.budget)
     fitted = time.perf_counter()
     synthetic = generator.sample(train.num_rows, seed=seed)
     drawn = time.perf_counter()
@@ -77,6 +119,9 @@ def measure(name: str, kind: str, budget_s: float, seed: int, evaluated: bool) -
         "sample_s": drawn - fitted,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "steps": generator.history[-1].step,
+        "members": generator.describe()["n_members"],
+        "train_loss": generator.history[-1].train_loss,
+        "held_out_loss": generator.history[-1].validation_loss,
         "fingerprint": fingerprint(synthetic),
     }
     if evaluated:
@@ -90,10 +135,18 @@ def measure(name: str, kind: str, budget_s: float, seed: int, evaluated: bool) -
 
 def in_fresh_process(arguments: argparse.Namespace, seed: int, evaluated: bool) -> dict[str, float | str]:
     """Run `measure` in a process of its own."""
-    command = [sys.executable, __file__, arguments.table, "--kind", arguments.kind, "--budget", f"{arguments.budget}s"]
-    command += ["--one", str(seed)] + ([] if evaluated else ["--no-evaluation"])
-    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  this very file
+    budget = "none" if arguments.budget is None else f"{arguments.budget}s"
+    command = [sys.executable, __file__, arguments.table, "--kind", arguments.kind, "--budget", budget]
+    command += ["--one", str(seed), "--set", *arguments.set]
+    command += ["--choose"] * arguments.choose + ["--no-evaluation"] * (not evaluated)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603  this very file
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def mean(rows: list[dict[str, float | str]]) -> dict[str, float | str]:
+    """Return the mean of every figure."""
+    numeric = [key for key, value in rows[0].items() if not isinstance(value, str) and key != "seed"]
+    return {key: float(np.mean([float(row[key]) for row in rows if key in row])) for key in numeric}
 
 
 def show(row: dict[str, float | str]) -> None:
@@ -106,21 +159,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table")
     parser.add_argument("--kind", default="flow_matching")
-    parser.add_argument("--budget", type=parse_seconds, default=120.0)
+    parser.add_argument("--budget", type=lambda text: None if text == "none" else parse_seconds(text), default=120.0)
+    parser.add_argument("--set", nargs="*", default=[], metavar="SETTING=VALUE")
+    parser.add_argument("--choose", action="store_true", help="judge on a part of train, not on the test rows")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--no-evaluation", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one is not None:
-        row = measure(arguments.table, arguments.kind, arguments.budget, arguments.one, not arguments.no_evaluation)
-        print(json.dumps(row))
+        print(json.dumps(measure(arguments, arguments.one, not arguments.no_evaluation)))
         return
     rows = [in_fresh_process(arguments, seed, True) for seed in arguments.seeds]
     for row in rows:
         show(row)
-    numeric = [key for key, value in rows[0].items() if not isinstance(value, str) and key != "seed"]
     print("mean:")
-    show({key: float(np.mean([float(row[key]) for row in rows if key in row])) for key in numeric})
+    show(mean(rows))
     again = in_fresh_process(arguments, arguments.seeds[0], False)
     same = again["fingerprint"] == rows[0]["fingerprint"]
     print(f"same seed, same table: {'yes' if same else 'NO'} ({again['steps']} and {rows[0]['steps']} steps)")

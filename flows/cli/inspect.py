@@ -34,11 +34,11 @@ def inspect(model: Path, /) -> Outcome:
 def _card(facts: dict[str, Any]) -> tuple[str, ...]:
     best = facts["best"]
     return (
-        f"Generator  {facts['kind']}, {facts['n_parameters']:,} parameters",
+        f"Generator  {facts['kind']}, {facts['n_members']} members, {facts['n_parameters']:,} parameters",
         f"Learned    {facts['n_train']:,} rows; {facts['n_modelled']} of {facts['n_columns']} columns are modelled,"
         f" with {facts['n_tokens']:,} tokens",
         f"Training   {facts['steps']:,} steps in {facts['fit_s']:.1f} s",
-        *([f"Best       step {best['step']:,}, {best['validation_loss']:.4f} nats per held-out row"] if best else []),
+        *([f"Best       step {best['step']:,}, held-out loss {best['validation_loss']:.4f}"] if best else []),
     )
 
 

@@ -192,6 +192,27 @@ def test_sample_writes_csv_and_no_rows_at_all(model, here, people):
     assert (here / "none.csv").read_text().splitlines() == ['"sex","city","age","income"']
 
 
+def test_sample_draws_under_conditions_and_rebalanced(model, here, capsys):
+    draw = ["sample", "people.model", "--rows", "30", "-o", "drawn.parquet"]
+    assert main([*draw, "--condition", "city=Oslo", "--condition", "age=40"]) == 0
+    drawn = pq.read_table(here / "drawn.parquet")
+    assert set(drawn["city"].to_pylist()) == {"Oslo"} and set(drawn["age"].to_pylist()) == {40}
+    assert main([*draw, "--rebalance", "sex"]) == 0
+    counts = pq.read_table(here / "drawn.parquet")["sex"].value_counts().field("counts").to_pylist()
+    assert max(counts) - min(counts) <= 1 and len(counts) > 1
+    capsys.readouterr()
+    for wrong, words in (
+        (["--condition", "city"], "column=value"),
+        (["--condition", "city=Oslo", "--condition", "city=Rome"], "column=value"),
+        (["--condition", "city=Atlantis"], "Atlantis"),
+        (["--condition", "city=Oslo", "--rebalance", "sex"], "together"),
+        (["--rebalance", "age"], "age"),
+        (["--guidance", "1"], "guided"),
+    ):
+        assert main([*draw, *wrong]) == 2
+        assert words in capsys.readouterr().err
+
+
 def test_a_spreadsheet_safe_csv_disarms_formulas(here):
     pq.write_table(pa.table({"cell": ["=1+1", "-2x"] * 30}), here / "formulas.parquet")
     assert main(["fit", "formulas.parquet", "--generator", "independent", "-o", "f.model"]) == 0

@@ -35,7 +35,7 @@ path = {path}
 # protect = 5   # a level or an extreme that fewer rows carry is never reproduced
 
 [generator]
-kind = "{kind}"
+kind = "{kind}"   # or "ddpm", "vae", "wgan_gp"; "independent" is the baseline that knows no dependence
 budget = "{budget:g}s"   # the most time to train for
 
 [sample]

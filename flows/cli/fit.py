@@ -30,7 +30,7 @@ def fit(
     Args:
         data: The table: CSV, Parquet, Feather, a folder or a pattern. Every row is learned from.
         output: The model folder to write.
-        generator: The kind of generator.
+        generator: The kind of generator: flow_matching, ddpm, vae, wgan_gp, or independent, the baseline.
         budget: The most wall-clock time to train for, as 90, 120s, 2m or 1h.
         seed: Of everything random.
         schema: The schema file of the table; inferred unless given.

@@ -139,9 +139,7 @@ class TabularGenerator:
         """Return an untrained generator, or a copy of an earlier one."""
         if warm_start is not None:
             return self._warm(table, schema, warm_start)
-        schema = schema or infer(table)
-        schema.validate_table(table)
-        transform = TableTransform.fit(table, schema, self.transform_config)
+        transform = TableTransform.fit(table, schema or infer(table), self.transform_config)
         device = choose_device(training_config(self.config).device)
         rng = torch.Generator().manual_seed(substream(seed, "weights"))
         n_members = planned_members(self.config, table.num_rows)

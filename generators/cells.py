@@ -6,7 +6,7 @@ A cell is a token and, where the token is a bin, the probit of the position insi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -97,23 +97,15 @@ class CellDecoder(nn.Module):
         if cell_dropout:
             earlier &= torch.rand(earlier.shape, generator=rng, device=z.device) >= cell_dropout
         state = self.start(z, rng).unsqueeze(1) + torch.bmm(earlier.to(cells.dtype), cells)
-        # Unbound and split tensors, not slices of them: the gradient of a slice is as large as the whole.
-        hidden, vectors = self.trunk(state + self.column, rng).unbind(1), tokens.unbind(1)
-        nll = self._token_nll(hidden, batch.tokens)
+        cell_states = self.trunk(state + self.column, rng)
+        nll = list(self.token_head.negative_log_likelihood(cell_states, batch.tokens).unbind(1))
+        # Unbound, not sliced: the gradient of a slice is as large as the whole.
+        hidden, vectors = cell_states.unbind(1), tokens.unbind(1)
         values = zip(self.layout.valued, x.unbind(1), self.values.present(batch.tokens).unbind(1), strict=True)
         for place, (column, value, present) in enumerate(values):
             density = self.value_head.log_density(hidden[column], vectors[column], value, place)
             nll[column] = nll[column] - density * present
         return torch.stack(nll, dim=1)
-
-    def _token_nll(self, hidden: Sequence[Tensor], tokens: Tensor) -> list[Tensor]:
-        sizes = list(self.layout.sizes)
-        weights, biases = torch.split(self.token_head.matrix(), sizes), torch.split(self.token_head.bias, sizes)
-        return [
-            # The product may run in bfloat16; the bias and the normalisation never do.
-            F.cross_entropy(F.linear(state, weight).float() + bias, token, reduction="none")
-            for state, weight, bias, token in zip(hidden, weights, biases, tokens.unbind(1), strict=True)
-        ]
 
     def log_prob_of_known(self, z: Tensor, known: Known, order: Iterable[int]) -> Tensor:
         """Return log p(known cells | z) **(batch,)** in nats, along an order of the known columns."""

@@ -15,35 +15,29 @@ Values diffuse all together; see `value_diffusion`.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.encoded import Encoded, Layout
+from pipeline.encoded import Layout
 
-from .config import TrainedConfig
-from .diffusion import SCHEDULES, Denoiser, ancestral, ddim, dpm_solver, step_indices
-from .masked import MaskedTokens, auto_dropout, auto_width
-from .model import Batch, DensityKind, Known, Model, Objective, without_progress
+from .diffusion import SCHEDULES, Denoiser, NoiseSchedule, ancestral, ddim, dpm_solver, step_indices
+from .model import Batch, DensityKind, Known
+from .tokens_then_values import TokensThenValues, TokensThenValuesConfig
 from .value_diffusion import N_STRATA, Prediction, ValueDiffusion
-from .values import given_values, with_known
+from .values import given_values
 
 DENSITY_DRAWS = 32
 DIAGNOSED_ROWS = 1_000
 
 
-class DDPMConfig(TrainedConfig):
+class DDPMConfig(TokensThenValuesConfig):
     """Denoising diffusion: absorbing-state on tokens, Gaussian on values.
 
     Attributes:
-        width: of the token network's hidden state; None derives it from the number of rows.
-        depth: its residual blocks.
-        dropout: of both networks' hidden units; None derives it from the number of rows.
-        ordered_share: the part of training rows whose mask is a suffix of the sampling order; the others get random
-            masks, which is what conditions on any subset of columns need.
-        value_width: of the value network's hidden state.
         timesteps: T, the steps of the forward process of values.
         schedule: of their noise; Ho et al. 2020 or Nichol and Dhariwal 2021.
         prediction: whose squared error is minimised: of the noise, of the data (x0) or of v.
@@ -58,11 +52,6 @@ class DDPMConfig(TrainedConfig):
     """
 
     kind: Literal["ddpm"] = "ddpm"
-    width: int | None = Field(default=None, ge=8)
-    depth: int = Field(default=2, ge=1)
-    dropout: float | None = Field(default=None, ge=0, lt=1)
-    ordered_share: float = Field(default=0.5, ge=0, le=1)
-    value_width: int = Field(default=64, ge=8)
     timesteps: int = Field(default=1000, ge=N_STRATA)
     schedule: Literal["linear", "cosine"] = "linear"
     prediction: Prediction = "epsilon"
@@ -77,20 +66,17 @@ class DDPMConfig(TrainedConfig):
         return DDPM(layout, self, n_rows, rng)
 
 
-class DDPM(Model):
+class DDPM(TokensThenValues[ValueDiffusion]):
     """The family: diffusion of tokens and, where a column has a continuous part, of values."""
 
-    guided = True
+    config: DDPMConfig
 
-    def __init__(self, layout: Layout, config: DDPMConfig, n_rows: int, rng: torch.Generator) -> None:
-        super().__init__(layout)
-        self.config, self.schedule = config, SCHEDULES[config.schedule](config.timesteps)
-        width = config.width or auto_width(n_rows)
-        rate = auto_dropout(n_rows) if config.dropout is None else config.dropout
-        self.tokens = MaskedTokens(layout, width, config.depth, rate, config.ordered_share, rng)
-        self.values = self._value_diffusion(rate, rng) if layout.valued else None
+    @cached_property
+    def schedule(self) -> NoiseSchedule:
+        """The noise schedule of values."""
+        return SCHEDULES[self.config.schedule](self.config.timesteps)
 
-    def _value_diffusion(self, rate: float, rng: torch.Generator) -> ValueDiffusion:
+    def _value_part(self, rate: float, rng: torch.Generator) -> ValueDiffusion:
         config = self.config
         return ValueDiffusion(
             self.layout,
@@ -103,35 +89,13 @@ class DDPM(Model):
             condition_share=config.condition_share,
         )
 
-    def objectives(self) -> tuple[Objective, ...]:
-        """Return the token objective and, where there are values, the value objective; both are validated in nats."""
-        diffusions = {"tokens": self.tokens} | ({"values": self.values} if self.values else {})
-        return tuple(
-            Objective(name, list(diffusion.parameters()), without_progress(diffusion.loss), diffusion.validation)
-            for name, diffusion in diffusions.items()
-        )
+    def _value_log_density(self, values: ValueDiffusion, batch: Batch, rng: torch.Generator) -> Tensor:
+        return values.log_density(batch, DENSITY_DRAWS, rng)
 
-    @property
-    def density_kind(self) -> DensityKind:
-        """Exact for tokens, a bound where there are values."""
-        return "lower_bound" if self.layout.valued else "exact"
-
-    @torch.no_grad()
-    def log_density(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Return log p(tokens) + the bound of log p(values | tokens) **(batch,)** in nats."""
-        total = self.tokens.log_density(batch.tokens)
-        return total if self.values is None else total + self.values.log_density(batch, DENSITY_DRAWS, rng)
-
-    @torch.no_grad()
-    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:
-        """Draw `n` rows: tokens cell by cell, the known ones first, then all values at once."""
-        tokens = self.tokens.draw(n, rng, known, guidance)
-        values = torch.empty((n, 0))
-        if self.values is not None:
-            given = given_values(self.layout, known)
-            drawn = self.values.draw(tokens, list(known), given, guidance, self._solve, rng)
-            values = with_known(drawn, self.layout, known)
-        return Batch(tokens, values).encoded(self.layout)
+    def _draw_values(
+        self, values: ValueDiffusion, tokens: Tensor, known: Known, guidance: float, rng: torch.Generator
+    ) -> Tensor:
+        return values.draw(tokens, list(known), given_values(self.layout, known), guidance, self._solve, rng)
 
     def _solve(self, denoise: Denoiser, noise: Tensor, rng: torch.Generator) -> Tensor:
         indices = step_indices(self.schedule, self.config.sampler_steps)
@@ -140,6 +104,11 @@ class DDPM(Model):
         if self.config.sampler == "ddim":
             return ddim(denoise, noise, self.schedule, indices, rng, self.config.eta)
         return dpm_solver(denoise, noise, self.schedule, indices)
+
+    @property
+    def density_kind(self) -> DensityKind:
+        """Exact for tokens, a bound where there are values."""
+        return "lower_bound" if self.layout.valued else "exact"
 
     @torch.no_grad()
     def diagnostics(self, held_out: Batch, rng: torch.Generator) -> dict[str, Any]:
@@ -150,11 +119,8 @@ class DDPM(Model):
         absorbing diffusion is how many cells are known: `token_nats_by_known` has the mean nats of a masked cell behind
         0, 1, ... random known ones.
         """
-        nats = self.tokens.nats_by_column(held_out.tokens).mean(0).tolist()
-        found: dict[str, Any] = {
-            "held_out_nats": {self.layout.names[column]: nats[column] for column in self.tokens.order},
-            "token_nats_by_known": self._nats_by_known(held_out.tokens[:DIAGNOSED_ROWS], rng),
-        }
+        found = super().diagnostics(held_out, rng)
+        found["token_nats_by_known"] = self._nats_by_known(held_out.tokens[:DIAGNOSED_ROWS], rng)
         if self.values is not None:
             found["value_loss_by_timestep"] = self.values.loss_by_timestep(held_out, rng)
         return found

@@ -12,34 +12,27 @@ Values follow the linear path and its velocity; see `value_flow`.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from pipeline.encoded import Encoded, Layout
+from pipeline.encoded import Layout
 
-from .config import TrainedConfig
-from .masked import MaskedTokens, auto_dropout, auto_width
-from .model import Batch, DensityKind, Known, Model, Objective, without_progress
+from .model import Batch, DensityKind, Known
 from .solver import SOLVERS, Velocity, dopri5, euler_maruyama
+from .tokens_then_values import TokensThenValues, TokensThenValuesConfig
 from .value_flow import TimeSampling, ValueFlow
-from .values import given_values, with_known
+from .values import given_values
 
 VALUE_DEPTH = 2
 
 
-class FlowMatchingConfig(TrainedConfig):
+class FlowMatchingConfig(TokensThenValuesConfig):
     """Flow matching: discrete on tokens (masked source, x1-prediction), linear-path velocity on values.
 
     Attributes:
-        width: of the hidden state; None derives it from the number of rows and columns.
-        depth: residual blocks.
-        dropout: of the blocks' hidden units; None derives it from the number of rows.
-        ordered_share: the part of training rows whose mask is a suffix of the sampling order; the others get random
-            masks, which is what conditions on any subset of columns need.
-        value_width: of the velocity network's hidden state.
         value_times: how the times of the velocity's training are drawn.
         value_solver: of the velocity ODE when sampling: "dopri5" chooses its steps, the others take `value_steps`.
         value_steps: of the fixed-step solvers.
@@ -49,11 +42,6 @@ class FlowMatchingConfig(TrainedConfig):
     """
 
     kind: Literal["flow_matching"] = "flow_matching"
-    width: int | None = Field(default=None, ge=8)
-    depth: int = Field(default=2, ge=1)
-    dropout: float | None = Field(default=None, ge=0, lt=1)
-    ordered_share: float = Field(default=0.5, ge=0, le=1)
-    value_width: int = Field(default=64, ge=8)
     value_times: TimeSampling = "uniform"
     value_solver: Literal["euler", "heun", "rk4", "dopri5"] = "heun"
     value_steps: int = Field(default=4, ge=1)
@@ -71,38 +59,26 @@ class FlowMatchingConfig(TrainedConfig):
         return FlowMatching(layout, self, n_rows, rng)
 
 
-class FlowMatching(Model):
+class FlowMatching(TokensThenValues[ValueFlow]):
     """The family: a token flow and, where a column has a continuous part, a value flow."""
 
-    guided = True
+    config: FlowMatchingConfig
 
-    def __init__(self, layout: Layout, config: FlowMatchingConfig, n_rows: int, rng: torch.Generator) -> None:
-        super().__init__(layout)
-        self.config = config
-        width = config.width or auto_width(n_rows)
-        rate = auto_dropout(n_rows) if config.dropout is None else config.dropout
-        self.tokens = MaskedTokens(layout, width, config.depth, rate, config.ordered_share, rng)
-        self.values: ValueFlow | None = None
-        if layout.valued:
-            self.values = ValueFlow(layout, config.value_width, VALUE_DEPTH, rate, config.value_times, rng)
+    def _value_part(self, rate: float, rng: torch.Generator) -> ValueFlow:
+        return ValueFlow(self.layout, self.config.value_width, VALUE_DEPTH, rate, self.config.value_times, rng)
 
-    def objectives(self) -> tuple[Objective, ...]:
-        """Return the token objective and, where there are values, the value objective."""
-        flows = {"tokens": self.tokens} | ({"values": self.values} if self.values else {})
-        return tuple(
-            Objective(name, list(flow.parameters()), without_progress(flow.loss), flow.validation)
-            for name, flow in flows.items()
-        )
+    def _value_log_density(self, values: ValueFlow, batch: Batch, rng: torch.Generator) -> Tensor:
+        return values.log_density(batch, rng)
 
-    @torch.no_grad()
-    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:
-        """Draw `n` rows: tokens cell by cell in the sampling order, the known ones first, then all values at once."""
-        tokens = self.tokens.draw(n, rng, known, guidance)
-        values = torch.empty((n, 0))
-        if self.values is not None:
-            given = given_values(self.layout, known)
-            values = with_known(self.values.draw(tokens, given, self._integrate, rng), self.layout, known)
-        return Batch(tokens, values).encoded(self.layout)
+    def _draw_values(
+        self,
+        values: ValueFlow,
+        tokens: Tensor,
+        known: Known,
+        guidance: float,  # noqa: ARG002  of tokens alone
+        rng: torch.Generator,
+    ) -> Tensor:
+        return values.draw(tokens, given_values(self.layout, known), self._integrate, rng)
 
     def _integrate(self, velocity: Velocity, noise: Tensor, rng: torch.Generator) -> Tensor:
         config = self.config
@@ -116,14 +92,3 @@ class FlowMatching(Model):
     def density_kind(self) -> DensityKind:
         """Exact for tokens; a density of the positions in the bins is one in encoded space."""
         return "encoded_space" if self.layout.valued else "exact"
-
-    @torch.no_grad()
-    def log_density(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Return log p(tokens) + log p(values | tokens) **(batch,)** in nats."""
-        total = self.tokens.log_density(batch.tokens)
-        return total if self.values is None else total + self.values.log_density(batch, rng)
-
-    def diagnostics(self, held_out: Batch, rng: torch.Generator) -> dict[str, Any]:  # noqa: ARG002  nothing is estimated
-        """Return the held-out nats of each token column given those drawn before it, in the sampling order."""
-        nats = self.tokens.nats_by_column(held_out.tokens).mean(0).tolist()
-        return {"held_out_nats": {self.layout.names[column]: nats[column] for column in self.tokens.order}}

@@ -19,7 +19,7 @@ from pipeline.encoded import Layout
 from .heads import ColumnHeads, TokenHead, TokenMatrix, draw_tokens
 from .model import Batch, Known
 from .nets import Trunk
-from .schedule import draw_known
+from .schedule import draw_known, known_first
 
 CELLS_PER_PASS = 1 << 24
 
@@ -82,7 +82,7 @@ class MaskedTokens(nn.Module):
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Return nats per row **(batch,)** with dropout, along the sampling order or behind a random set of cells."""
         known = draw_known(len(batch), self.rank, self.ordered_share, rng)
-        return self.nats(batch.tokens, self.rank + ~known * len(self.rank), rng).sum(1)
+        return self.nats(batch.tokens, known_first(self.rank, known), rng).sum(1)
 
     def validation(self, batch: Batch, rng: torch.Generator) -> Tensor:  # noqa: ARG002  nothing is random
         """Return -log p(tokens) along the sampling order **(batch,)**, without dropout."""

@@ -92,3 +92,13 @@ def draw_known(n: int, rank: Tensor, ordered_share: float, rng: torch.Generator)
     random_rank = torch.empty_like(random_order).scatter_(1, random_order, places)
     ordered = torch.rand(n, 1, generator=rng, device=device) < ordered_share
     return torch.where(ordered, rank, random_rank) < n_known
+
+
+def known_first(rank: Tensor, known: Tensor) -> Tensor:
+    """Return ranks int64 **(n, n_columns)**: known cells come first, both among themselves in the order of `rank`.
+
+    Example:
+        >>> known_first(torch.tensor([0, 1, 2]), torch.tensor([[False, True, False]])).argsort(dim=1).tolist()
+        [[1, 0, 2]]
+    """
+    return rank + ~known * len(rank)

@@ -27,7 +27,7 @@ from .config import TrainedConfig, TrainingConfig
 from .masked import auto_dropout, auto_width, sampling_order
 from .model import Batch, DensityKind, Known, Model, Objective
 from .prior import LatentFlow, kl_divergence, normal_log_prob, systematic_resample
-from .schedule import draw_known
+from .schedule import draw_known, known_first
 from .values import with_known
 
 ACTIVE_VARIANCE = 0.01
@@ -119,9 +119,7 @@ class VAE(Model):
         config = self.config
         mean, log_variance = self.encode(batch, rng)
         z, _ = draw_posterior(mean, log_variance, rng)
-        # Known cells come first, both among themselves in the sampling order.
-        later = ~draw_known(len(batch), self.rank, config.ordered_share, rng)
-        rank = self.rank + later * self.layout.n_columns
+        rank = known_first(self.rank, draw_known(len(batch), self.rank, config.ordered_share, rng))
         cells = self.decoder.negative_log_likelihood(z, batch, rank, rng, config.cell_dropout)
         beta = config.beta * min(1.0, progress / config.annealed_share if config.annealed_share else 1.0)
         divergence = kl_divergence(mean, log_variance).mean(0).clamp(min=config.free_bits).sum()

@@ -22,6 +22,7 @@ from .heads import TokenEmbedding
 from .model import Batch
 from .nets import Trunk, fourier_features, linear
 from .schedule import draw_known, stratified_times
+from .tokens_then_values import ValuePart
 from .values import CellValues, to_position
 
 N_TIME_FREQUENCIES = 4
@@ -52,7 +53,7 @@ class View(NamedTuple):
         return self.visible & ~self.given
 
 
-class ValueDiffusion(nn.Module):
+class ValueDiffusion(ValuePart):
     """The Gaussian diffusion of the values of all columns together, given tokens."""
 
     alpha: Tensor

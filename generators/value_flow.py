@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.encoded import Layout
 
@@ -19,6 +19,7 @@ from .model import Batch
 from .nets import Trunk, fourier_features, linear
 from .schedule import linear_path, logit_normal_times, normal_velocity, stratified_times
 from .solver import Velocity, heun
+from .tokens_then_values import ValuePart
 from .values import CellValues, to_position
 
 N_TIME_FREQUENCIES = 4
@@ -29,7 +30,7 @@ TimeSampling = Literal["uniform", "logit_normal"]
 Integrate = Callable[[Velocity, Tensor, torch.Generator], Tensor]
 
 
-class ValueFlow(nn.Module):
+class ValueFlow(ValuePart):
     """The velocity of the values of all columns together, given all tokens."""
 
     def __init__(

@@ -1,0 +1,113 @@
+"""What flow matching and denoising diffusion have in common: p(row) = p(tokens) p(values | tokens).
+
+Both learn the tokens with `MaskedTokens`, which are one process in two languages; they differ in the values.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, Generic, TypeVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from pipeline.encoded import Encoded, Layout
+
+from .config import TrainedConfig
+from .masked import MaskedTokens, auto_dropout, auto_width
+from .model import Batch, Known, Model, Objective, without_progress
+from .values import with_known
+
+
+class TokensThenValuesConfig(TrainedConfig):
+    """The settings of the token network, and what the networks of values have in common.
+
+    Attributes:
+        width: of the token network's hidden state; None derives it from the number of rows.
+        depth: its residual blocks.
+        dropout: of both networks' hidden units; None derives it from the number of rows.
+        ordered_share: the part of training rows that are learned along the sampling order; in the others a random set
+            of cells comes first, which is what conditions on any subset of columns need.
+        value_width: of the value network's hidden state.
+    """
+
+    width: int | None = Field(default=None, ge=8)
+    depth: int = Field(default=2, ge=1)
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    ordered_share: float = Field(default=0.5, ge=0, le=1)
+    value_width: int = Field(default=64, ge=8)
+
+
+class ValuePart(nn.Module):
+    """The distribution of all values of a row together, given all its tokens."""
+
+    @abstractmethod
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return the loss per row **(batch,)** with dropout."""
+
+    @abstractmethod
+    def validation(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return the same kind of figure **(batch,)** without dropout."""
+
+
+V = TypeVar("V", bound=ValuePart)
+
+
+class TokensThenValues(Model, Generic[V]):
+    """A token network and, where a column has a continuous part, a value part, which the family brings."""
+
+    guided = True
+    config: TokensThenValuesConfig
+    values: V | None
+
+    def __init__(self, layout: Layout, config: TokensThenValuesConfig, n_rows: int, rng: torch.Generator) -> None:
+        super().__init__(layout)
+        self.config = config
+        width = config.width or auto_width(n_rows)
+        rate = auto_dropout(n_rows) if config.dropout is None else config.dropout
+        self.tokens = MaskedTokens(layout, width, config.depth, rate, config.ordered_share, rng)
+        self.values = self._value_part(rate, rng) if layout.valued else None
+
+    @abstractmethod
+    def _value_part(self, rate: float, rng: torch.Generator) -> V:
+        """Return the untrained value part with a dropout rate."""
+
+    @abstractmethod
+    def _value_log_density(self, values: V, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return log p(values | tokens) or a bound of it **(batch,)** in nats."""
+
+    @abstractmethod
+    def _draw_values(self, values: V, tokens: Tensor, known: Known, guidance: float, rng: torch.Generator) -> Tensor:
+        """Draw positions in the bins **(batch, n_valued)** given all tokens."""
+
+    def objectives(self) -> tuple[Objective, ...]:
+        """Return the token objective and, where there are values, the value objective."""
+        parts: dict[str, MaskedTokens | ValuePart] = {"tokens": self.tokens}
+        if self.values is not None:
+            parts["values"] = self.values
+        return tuple(
+            Objective(name, list(part.parameters()), without_progress(part.loss), part.validation)
+            for name, part in parts.items()
+        )
+
+    @torch.no_grad()
+    def log_density(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return log p(tokens) + log p(values | tokens), or its bound, **(batch,)** in nats."""
+        total = self.tokens.log_density(batch.tokens)
+        return total if self.values is None else total + self._value_log_density(self.values, batch, rng)
+
+    @torch.no_grad()
+    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:
+        """Draw `n` rows: tokens cell by cell in the sampling order, the known ones first, then all values at once."""
+        tokens = self.tokens.draw(n, rng, known, guidance)
+        values = torch.empty((n, 0))
+        if self.values is not None:
+            values = with_known(self._draw_values(self.values, tokens, known, guidance, rng), self.layout, known)
+        return Batch(tokens, values).encoded(self.layout)
+
+    @torch.no_grad()
+    def diagnostics(self, held_out: Batch, rng: torch.Generator) -> dict[str, Any]:  # noqa: ARG002  nothing is estimated
+        """Return the held-out nats of each token column given those drawn before it, in the sampling order."""
+        nats = self.tokens.nats_by_column(held_out.tokens).mean(0).tolist()
+        return {"held_out_nats": {self.layout.names[column]: nats[column] for column in self.tokens.order}}

@@ -13,7 +13,7 @@ Example:
 from .config import EvaluationConfig
 from .gate import Gate, Gates
 from .measurement import Measured, Measurement, Unmeasured
-from .render import write_report
+from .rendering.render import write_report
 from .report import Report
 from .suite import evaluate
 from .tables import Tables

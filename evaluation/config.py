@@ -13,6 +13,28 @@ from .measurement import Family
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
 
+class PrivacyConfig(Config):
+    """What is declared about privacy, and what an attacker is taken to know.
+
+    Attributes:
+        quasi_identifiers: groups of columns that together may point to a person; copies of each are counted.
+        secrets: columns whose value an attacker wants to infer from the others; empty chooses among the modelled ones.
+        linkable: two groups of columns that two parties hold; linkability is tested only where they are declared.
+        queries: most synthetic rows whose nearest neighbours are searched.
+        references: most rows of each reference set.
+        subsets: disjoint train subsets, each as large as the holdout reference, whose results are combined.
+        permutations: relabellings of the original rows behind a p-value.
+    """
+
+    quasi_identifiers: tuple[tuple[str, ...], ...] = ()
+    secrets: tuple[str, ...] = ()
+    linkable: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    queries: int = Field(default=20_000, ge=100)
+    references: int = Field(default=50_000, ge=500)
+    subsets: int = Field(default=2, ge=1)
+    permutations: int = Field(default=999, ge=99)
+
+
 class EvaluationConfig(Config):
     """The settings of an evaluation. Marginals, pairs and exact copies always use every row.
 
@@ -26,6 +48,7 @@ class EvaluationConfig(Config):
         privacy_subsets: most disjoint train subsets, each as large as the holdout reference, to average over.
         permutations: relabellings of the original rows behind a p-value.
         pair_profiles: how many of the worst pairs the report shows.
+        privacy: what the privacy gate is told.
 
     Example:
         >>> EvaluationConfig(families=("marginals", "pairs")).detection_rows
@@ -42,3 +65,4 @@ class EvaluationConfig(Config):
     privacy_subsets: int = Field(default=2, ge=1)
     permutations: int = Field(default=999, ge=99)
     pair_profiles: int = Field(default=300, ge=0)
+    privacy: PrivacyConfig = PrivacyConfig()

@@ -97,12 +97,16 @@ class Frame:
 
 @dataclass(frozen=True)
 class Frames:
-    """The three tables in numeric form. `target` is the index of the target among the features, or None."""
+    """The three tables in numeric form. `target` is the index of the target among the features, or None.
+
+    `tables` are the tables as they were given, with identifiers and text, which are no features.
+    """
 
     train: Frame
     holdout: Frame
     synthetic: Frame
     target: int | None = None
+    tables: Tables | None = None
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -132,7 +136,8 @@ def frames_of(tables: Tables) -> Frames:
         for i, role in enumerate(ROLES)
     )
     names = [feature.name for feature in features]
-    return Frames(train, holdout, synthetic, None if tables.target is None else names.index(tables.target))
+    target = None if tables.target is None else names.index(tables.target)
+    return Frames(train, holdout, synthetic, target, tables)
 
 
 def _converted(column: Column, tables: Tables) -> tuple[Feature, list[Values]]:

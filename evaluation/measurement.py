@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from pipeline.config import Config
 
-Family = Literal["marginals", "pairs", "detection", "utility", "privacy"]
+Family = Literal["marginals", "pairs", "joint", "detection", "subgroups", "utility", "privacy", "likelihood"]
 Interval = tuple[float, float]
 
 

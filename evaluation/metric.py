@@ -10,7 +10,7 @@ from typing import Protocol
 from .config import EvaluationConfig
 from .features import Frames
 from .measurement import Family, Interval, Measured, Measurement, Unmeasured
-from .report import Giveaway, PairProfile
+from .report import Giveaway, PairProfile, PrivacyTest, Subgroup
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class Findings:
         columns: about single columns, by the column's name.
         pairs: the pairs of columns, worst first.
         giveaways: the columns that help the detector, strongest first.
+        tests: of the privacy gate.
+        subgroups: the levels whose rows are reproduced worst, worst first.
 
     """
 
@@ -69,6 +71,8 @@ class Findings:
     columns: Mapping[str, tuple[Measurement, ...]] = field(default_factory=dict)
     pairs: tuple[PairProfile, ...] = ()
     giveaways: tuple[Giveaway, ...] = ()
+    tests: tuple[PrivacyTest, ...] = ()
+    subgroups: tuple[Subgroup, ...] = ()
 
 
 class Metric(Protocol):

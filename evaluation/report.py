@@ -8,13 +8,23 @@ from pydantic import Field
 
 from pipeline.config import Config
 
-from .measurement import Measured, Measurement
+from .measurement import Interval, Measured, Measurement
 
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 MISSING_LABEL = "(missing)"
 OTHER_LABEL = "(other)"
-Verdict = Literal["PASS", "FAIL"]
-GateVerdict = Literal["PASS", "FAIL", "OFF", "NOT APPLICABLE"]
+Verdict = Literal["PASS", "REVIEW", "FAIL"]
+GateVerdict = Literal["PASS", "REVIEW", "FAIL", "NOT TESTABLE", "OFF", "NOT APPLICABLE"]
+TestName = Literal[
+    "g0_identifiers",
+    "g1_copies",
+    "g2_value_support",
+    "g3_nearest_records",
+    "g4_membership",
+    "g5_outliers",
+    "g6_canaries",
+    "g7_inference",
+]
 
 
 class GateResult(Config):
@@ -32,6 +42,66 @@ class GateResult(Config):
     verdict: GateVerdict
     reason: str
     limit: float | None = None
+    interval: Interval | None = None
+    detection_limit: str = ""
+
+
+class TestPart(Config):
+    """One number behind a privacy test: an attack, a column, a group of rows or a way of counting.
+
+    `verdict` is the part's own; the worst part decides the test.
+    """
+
+    __test__ = False  # not a test case of pytest
+
+    subject: str
+    statistic: str
+    value: float
+    interval: Interval | None = None
+    p_value: float | None = None
+    verdict: GateVerdict
+    note: str = ""
+
+
+class PrivacyTest(Config):
+    """One test of the privacy gate, decided by its own statistics. It names no record and no value of one.
+
+    Attributes:
+        name: which test.
+        verdict: PASS, REVIEW or FAIL; NOT TESTABLE where there are too few rows; NOT APPLICABLE where a declaration
+            leaves nothing to test.
+        statistic: what `value` is, in words.
+        value: the number that decided, None where nothing was measured.
+        interval: its interval, at the level that `rule` names.
+        rule: when the test passes and when it fails, in one line.
+        reason: a sentence for a person: what was found and what it means.
+        detection_limit: the smallest leak that this test would have seen with these row counts, as a sentence.
+        parts: what the verdict was made from, worst first.
+        source: where the test is defined.
+    """
+
+    __test__ = False
+
+    name: TestName
+    verdict: GateVerdict
+    statistic: str
+    value: float | None = None
+    interval: Interval | None = None
+    rule: str
+    reason: str
+    detection_limit: str = ""
+    parts: tuple[TestPart, ...] = ()
+    source: str = ""
+
+
+class Subgroup(Config):
+    """How well the rows of one level of a column are reproduced; a rare level's label is never shown."""
+
+    column: str
+    level: str
+    share_train: float
+    share_synthetic: float
+    measurements: tuple[Measurement, ...]
 
 
 class Series(Config):
@@ -128,6 +198,8 @@ class Report(Config):
     columns: tuple[ColumnProfile, ...]
     pairs: tuple[PairProfile, ...]
     giveaways: tuple[Giveaway, ...]
+    privacy: tuple[PrivacyTest, ...] = ()
+    subgroups: tuple[Subgroup, ...] = ()
     training: tuple[TrainingPoint, ...] = ()
     notes: tuple[str, ...] = ()
 

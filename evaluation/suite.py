@@ -7,18 +7,18 @@ from collections.abc import Callable, Sequence
 from pipeline.schema import Schema
 
 from .config import EvaluationConfig
-from .detection import measure_detection
 from .features import Frames, frames_of
+from .fidelity.detection import measure_detection
+from .fidelity.marginals import measure_marginals
+from .fidelity.pairs import measure_pairs
+from .fidelity.profiles import profile_columns
 from .gate import Gates, judge
-from .marginals import measure_marginals
 from .measurement import Family
 from .metric import Findings, Metric
-from .pairs import measure_pairs
-from .privacy import measure_privacy
-from .profiles import profile_columns
+from .privacy.nearest_records import measure_privacy
 from .report import Report, ReportedColumn, RunIdentity, TrainingPoint
 from .tables import Tables
-from .utility import measure_utility
+from .utility.downstream import measure_utility
 
 METRICS: dict[Family, Metric] = {
     "marginals": measure_marginals,

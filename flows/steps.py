@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evaluation.render import write_report
+from evaluation.rendering.render import write_report
 from evaluation.report import Report
 from evaluation.suite import evaluate as evaluate_tables
 from evaluation.tables import Tables

@@ -21,7 +21,7 @@ from .model import Batch, Known
 from .nets import Trunk
 from .schedule import draw_known, known_first
 
-CELLS_PER_PASS = 1 << 24
+CELLS_PER_PASS = 1 << 21
 
 
 class MaskedTokens(nn.Module):

@@ -13,7 +13,7 @@ from .config import TrainingConfig
 from .device import arithmetic
 from .model import Batch, Objective, Validation
 
-VALIDATION_CHUNK = 8_192
+VALIDATION_CHUNK = 512
 
 
 class Minimiser:

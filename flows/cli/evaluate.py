@@ -42,7 +42,7 @@ def evaluate(
         seed: Of subsamples and learners.
     """
     from evaluation.config import FAMILIES
-    from evaluation.render import write_report
+    from evaluation.rendering.render import write_report
     from evaluation.suite import evaluate as evaluate_tables
     from flows.files import check_output_folder
     from flows.inputs import read_tables

@@ -7,10 +7,10 @@ import scipy.stats
 
 from evaluation.config import EvaluationConfig
 from evaluation.features import frames_of
-from evaluation.marginals import measure_marginals
+from evaluation.fidelity.marginals import measure_marginals
+from evaluation.fidelity.pairs import measure_pairs
 from evaluation.measurement import Measured, Measurement, Unmeasured
 from evaluation.metric import Findings
-from evaluation.pairs import measure_pairs
 from evaluation.tables import Tables
 from pipeline.columns import Categorical, Integer
 from pipeline.schema import Schema

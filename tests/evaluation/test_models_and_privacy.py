@@ -5,15 +5,15 @@ import pyarrow as pa
 import pytest
 
 from evaluation.config import EvaluationConfig
-from evaluation.copies import exact_copies, row_keys
-from evaluation.detection import measure_detection
 from evaluation.features import Frames, frames_of
+from evaluation.fidelity.detection import measure_detection
 from evaluation.measurement import Measured, Unmeasured
 from evaluation.metric import Findings
-from evaluation.neighbours import Space, nearest
-from evaluation.privacy import measure_privacy
+from evaluation.privacy.copies import exact_copies, row_keys
+from evaluation.privacy.nearest_records import measure_privacy
+from evaluation.privacy.neighbours import Space, nearest
 from evaluation.tables import Tables
-from evaluation.utility import measure_utility
+from evaluation.utility.downstream import measure_utility
 from pipeline.columns import Categorical, Continuous, Integer
 from pipeline.schema import Schema
 from tests.evaluation.mixed_table import bootstrap, draw, frames, reorder, shuffle_columns

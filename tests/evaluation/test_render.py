@@ -13,7 +13,7 @@ import pytest
 
 from evaluation.gate import Gates
 from evaluation.measurement import Measured, Unmeasured
-from evaluation.render import heat_map_of, in_words, missing_rates, report_html, report_json, write_report
+from evaluation.rendering.render import heat_map_of, in_words, missing_rates, report_html, report_json, write_report
 from evaluation.report import Report, TrainingPoint
 from tests.evaluation.example_report import example_report, profile
 

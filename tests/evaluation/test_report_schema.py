@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from evaluation.render import report_json
+from evaluation.rendering.render import report_json
 from evaluation.report import Report, report_schema
 from evaluation.write_schema import SCHEMA_FILE, schema_text
 from tests.evaluation.example_report import example_report

@@ -8,9 +8,9 @@ import pytest
 
 from evaluation.config import FAMILIES, EvaluationConfig
 from evaluation.features import frames_of
+from evaluation.fidelity.profiles import profile_columns
 from evaluation.gate import Gates
 from evaluation.measurement import Unmeasured
-from evaluation.profiles import profile_columns
 from evaluation.report import MISSING_LABEL, OTHER_LABEL, ColumnProfile, Report
 from evaluation.suite import METRICS, evaluate
 from evaluation.tables import Tables

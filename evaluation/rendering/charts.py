@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
-from .measurement import Measured
-from .report import MISSING_LABEL, OTHER_LABEL, ColumnProfile, Giveaway, Series, TrainingPoint
-from .wording import number, percent, short
+from ..measurement import Measured
+from ..report import MISSING_LABEL, OTHER_LABEL, ColumnProfile, Giveaway, Series, TrainingPoint
+from ..wording import number, percent, short
 
 MAX_LEVELS = 12
 MAX_POINTS = 240

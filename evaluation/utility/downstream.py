@@ -9,14 +9,14 @@ import numpy as np
 
 from pipeline.seeds import numpy_rng, substream
 
-from .config import EvaluationConfig
-from .features import Frame, Frames
+from ..config import EvaluationConfig
+from ..features import Frame, Frames
+from ..measurement import Measurement
+from ..metric import Definition, Findings
+from ..references import shuffled
+from ..statistics import Estimate, FloatArray, IntArray, auc, average, r_squared
+from ..threads import one_thread
 from .learners import boosted_predictions, boosted_scores, linear_predictions, linear_scores
-from .measurement import Measurement
-from .metric import Definition, Findings
-from .references import shuffled
-from .statistics import Estimate, FloatArray, IntArray, auc, average, r_squared
-from .threads import one_thread
 
 TSTR = "train on synthetic, test on holdout: Esteban et al. 2017, arXiv:1706.02633"
 GAP = Definition("utility_gap", "utility", 0.0, 1.0, "boosted trees: trained on train minus on synthetic; " + TSTR)

@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from .features import Frame
-from .statistics import FloatArray, IntArray, correlation_ratio, correlations, cramers_v, ranks
+from ..features import Frame
+from ..statistics import FloatArray, IntArray, correlation_ratio, correlations, cramers_v, ranks
 
 Statistic = Literal["pearson", "cramers_v", "correlation_ratio"]
 DENSE_CELLS = 1 << 20

@@ -12,8 +12,8 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from .features import Frame
-from .statistics import BoolArray, FloatArray, IntArray
+from ..features import Frame
+from ..statistics import BoolArray, FloatArray, IntArray
 
 N_ITERATIONS = 200
 N_LEVELS = 254

@@ -8,12 +8,12 @@ import numpy as np
 
 from pipeline.seeds import numpy_rng
 
-from .config import EvaluationConfig
-from .features import Frame, Frames
-from .measurement import Measured, Measurement
-from .metric import Definition, Findings
-from .references import at_size, uniform
-from .statistics import (
+from ..config import EvaluationConfig
+from ..features import Frame, Frames
+from ..measurement import Measured, Measurement
+from ..metric import Definition, Findings
+from ..references import at_size, uniform
+from ..statistics import (
     Estimate,
     FloatArray,
     IntArray,

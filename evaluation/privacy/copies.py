@@ -9,11 +9,11 @@ import pandas as pd
 
 from pipeline.seeds import numpy_rng
 
-from .config import EvaluationConfig
-from .features import ROLES, Frames, Role
-from .measurement import Measurement
-from .metric import Definition
-from .statistics import Estimate, FloatArray, IntArray
+from ..config import EvaluationConfig
+from ..features import ROLES, Frames, Role
+from ..measurement import Measurement
+from ..metric import Definition
+from ..statistics import Estimate, FloatArray, IntArray
 
 COPIES = Definition("exact_copies", "privacy", 0.0, 1.0, "share of synthetic rows equal to a train row, no holdout row")
 COPIES_P = Definition(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .features import Frame
-from .statistics import FloatArray, IntArray
+from ..features import Frame
+from ..statistics import FloatArray, IntArray
 
 Float32Array = npt.NDArray[np.float32]
 BLOCK_CELLS = 1 << 20

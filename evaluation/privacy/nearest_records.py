@@ -8,13 +8,13 @@ import numpy as np
 
 from pipeline.seeds import numpy_rng
 
-from .config import EvaluationConfig
+from ..config import EvaluationConfig
+from ..features import Frame, Frames, Role
+from ..measurement import Measurement
+from ..metric import Definition, Findings
+from ..statistics import Estimate, IntArray, clustered, mean
 from .copies import COPIES, COPIES_P, exact_copies, row_keys
-from .features import Frame, Frames, Role
-from .measurement import Measurement
-from .metric import Definition, Findings
 from .neighbours import Points, Space, nearest
-from .statistics import Estimate, IntArray, clustered, mean
 
 DCR = Definition(
     "dcr_share",

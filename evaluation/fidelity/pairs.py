@@ -9,15 +9,15 @@ import numpy as np
 
 from pipeline.seeds import numpy_rng
 
+from ..config import EvaluationConfig
+from ..features import Frame, Frames
+from ..measurement import Measurement
+from ..metric import Definition, Findings
+from ..references import at_size, shuffled
+from ..report import PairProfile
+from ..statistics import Estimate, FloatArray, IntArray, correlations, shares, standardised, total_variation, witnessed
+from ..threads import one_thread
 from .association import DENSE_CELLS, associations, numeric_columns, pairs_of, rank_correlations, statistic_of
-from .config import EvaluationConfig
-from .features import Frame, Frames
-from .measurement import Measurement
-from .metric import Definition, Findings
-from .references import at_size, shuffled
-from .report import PairProfile
-from .statistics import Estimate, FloatArray, IntArray, correlations, shares, standardised, total_variation, witnessed
-from .threads import one_thread
 
 TREND = Definition(
     "trend_error",

@@ -10,14 +10,14 @@ from sklearn.model_selection import StratifiedKFold
 
 from pipeline.seeds import numpy_rng, substream
 
-from .config import EvaluationConfig
-from .features import Frame, Frames
-from .learners import boosted_classifier, fitted, matrix
-from .metric import Definition, Findings
-from .references import shuffled, subsample
-from .report import Giveaway
-from .statistics import BoolArray, Estimate, FloatArray, auc
-from .threads import one_thread
+from ..config import EvaluationConfig
+from ..features import Frame, Frames
+from ..metric import Definition, Findings
+from ..references import shuffled, subsample
+from ..report import Giveaway
+from ..statistics import BoolArray, Estimate, FloatArray, auc
+from ..threads import one_thread
+from ..utility.learners import boosted_classifier, fitted, matrix
 
 C2ST = Definition(
     "c2st_auc", "detection", 0.5, 1.0, "Lopez-Paz and Oquab 2017, arXiv:1610.06545; interval by DeLong, 10.2307/2531595"

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .features import ROLES, Feature, Frame, Frames, Role
-from .measurement import Measurement, Unmeasured
-from .report import MISSING_LABEL, OTHER_LABEL, ColumnProfile, Series
-from .statistics import FloatArray, IntArray, shares
+from ..features import ROLES, Feature, Frame, Frames, Role
+from ..measurement import Measurement, Unmeasured
+from ..report import MISSING_LABEL, OTHER_LABEL, ColumnProfile, Series
+from ..statistics import FloatArray, IntArray, shares
 
 MIN_CARRIERS = 5
 """Levels carried by fewer train rows are pooled, and so many train rows lie beyond the outermost edges."""

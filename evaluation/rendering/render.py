@@ -11,10 +11,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..measurement import Family, Measured, Measurement
+from ..report import MISSING_LABEL, ColumnProfile, GateResult, PairProfile, Report
+from ..wording import CONCEPTS, duration, number, percent, short, term, visible
 from . import charts
-from .measurement import Family, Measured, Measurement
-from .report import MISSING_LABEL, ColumnProfile, GateResult, PairProfile, Report
-from .wording import CONCEPTS, duration, number, percent, short, term, visible
 
 MAX_MAPPED = 25
 MAX_PAIRS = 60
@@ -153,7 +153,7 @@ def pair_difference(pair: PairProfile) -> float | None:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("evaluation"),
+        loader=PackageLoader("evaluation.rendering"),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_spelled_out,

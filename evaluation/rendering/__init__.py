@@ -1,0 +1,1 @@
+"""The report as a file that a person reads."""

@@ -43,10 +43,6 @@ class EvaluationConfig(Config):
         detection_rows: most rows per side, synthetic and holdout, that the detector sees.
         detection_folds: folds of its cross-fitting.
         utility_rows: most rows to train a downstream model on, and most holdout rows to test it on.
-        privacy_queries: most synthetic rows whose nearest neighbours are searched.
-        privacy_references: most rows of each reference set; the fewer of train, the fewer of its copies are seen.
-        privacy_subsets: most disjoint train subsets, each as large as the holdout reference, to average over.
-        permutations: relabellings of the original rows behind a p-value.
         pair_profiles: how many of the worst pairs the report shows.
         privacy: what the privacy gate is told.
 
@@ -60,9 +56,5 @@ class EvaluationConfig(Config):
     detection_rows: int = Field(default=20_000, ge=100)
     detection_folds: int = Field(default=5, ge=2)
     utility_rows: int = Field(default=50_000, ge=100)
-    privacy_queries: int = Field(default=5_000, ge=100)
-    privacy_references: int = Field(default=50_000, ge=500)
-    privacy_subsets: int = Field(default=2, ge=1)
-    permutations: int = Field(default=999, ge=99)
     pair_profiles: int = Field(default=300, ge=0)
     privacy: PrivacyConfig = PrivacyConfig()

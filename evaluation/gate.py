@@ -9,11 +9,13 @@ from pydantic import Field, model_validator
 
 from pipeline.config import Config
 
+from .glossary import term
 from .measurement import Measured, Measurement
-from .report import GateResult, GateVerdict, Verdict
-from .wording import number, short, term
+from .report import GateResult, GateVerdict, PrivacyTest, Verdict
+from .wording import number, short
 
 Off = Literal["off"]
+Switch = Literal["on", "off"]
 Bound = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -83,14 +85,18 @@ class Gate(Config):
 class Gates(Config):
     """The gates of a run. Each is on unless the configuration says "off"; a user's bound replaces the default one.
 
-    Gates on quality judge the value, or what it exceeds honest rows by where few rows alone make an error. Gates on
-    privacy count missing evidence against release: the worse end of the interval of the nearest-record share; copies of
-    train in excess of those of holdout, by number and by chance. `also` adds gates on any other metric or subject.
+    Gates on quality are bounds: on the value, or on what it exceeds honest rows by where few rows alone make an error.
+    Gates on privacy are tests that decide by their own statistics, with PASS, REVIEW or FAIL. `also` adds bounds on any
+    other metric or subject.
+
+    Attributes:
+        review: what happens to a table whose worst verdict is REVIEW. "publish" publishes it with that verdict in its
+            report and manifest, for a person to look at; "refuse" treats it like FAIL.
 
     Example:
-        >>> gates = Gates.model_validate({"c2st_auc": {"at_most": 0.7}, "utility_gap": "off"})
-        >>> gates.c2st_auc.rule, gates.utility_gap, gates.dcr_share.rule
-        ('c2st_auc <= 0.7', 'off', 'dcr_share, upper end of interval <= 0.55')
+        >>> gates = Gates.model_validate({"c2st_auc": {"at_most": 0.7}, "utility_gap": "off", "g4_membership": "off"})
+        >>> gates.c2st_auc.rule, gates.utility_gap, gates.g4_membership, gates.g1_copies
+        ('c2st_auc <= 0.7', 'off', 'off', 'on')
 
     """
 
@@ -99,9 +105,14 @@ class Gates(Config):
     missing_rate_error: Gate | Off = Gate(metric="missing_rate_error", at_most=0.05)
     c2st_auc: Gate | Off = Gate(metric="c2st_auc", at_most=0.80)
     utility_gap: Gate | Off = Gate(metric="utility_gap", at_most=0.05)
-    exact_copies: Gate | Off = Gate(metric="exact_copies", at_most=0.005, judges="excess")
-    exact_copies_p: Gate | Off = Gate(metric="exact_copies_p", at_least=0.005)
-    dcr_share: Gate | Off = Gate(metric="dcr_share", at_most=0.55, judges="interval")
+    g0_identifiers: Switch = "on"
+    g1_copies: Switch = "on"
+    g2_value_support: Switch = "on"
+    g3_nearest_records: Switch = "on"
+    g4_membership: Switch = "on"
+    g5_outliers: Switch = "on"
+    g7_inference: Switch = "on"
+    review: Literal["publish", "refuse"] = "publish"
     also: tuple[Gate, ...] = ()
 
     @model_validator(mode="before")
@@ -118,38 +129,68 @@ class Gates(Config):
                 raise ValueError(f'the gate "{name}" judges its own metric; found {gate.name}; put that under `also`')
         return self
 
-    def named(self) -> Iterator[tuple[str, Gate | Off]]:
-        """Yield every gate with its name, those that are off as "off"."""
+    def named(self) -> Iterator[tuple[str, Gate | Switch]]:
+        """Yield every gate with its name: bounds as gates, privacy tests as "on"; those that are off as "off"."""
         for name in type(self).model_fields:
-            if name != "also":
+            if name not in ("also", "review"):
                 yield name, getattr(self, name)
         yield from ((gate.name, gate) for gate in self.also)
 
 
-def judge(measurements: Sequence[Measurement], gates: Gates) -> tuple[tuple[GateResult, ...], Verdict]:
-    """Return the decision of every gate and the verdict: FAIL if any gate failed.
+def judge(
+    measurements: Sequence[Measurement], tests: Sequence[PrivacyTest], gates: Gates
+) -> tuple[tuple[GateResult, ...], Verdict]:
+    """Return the decision of every gate and the verdict, which is the worst of them.
 
-    A gate on something missing, unmeasured or measured twice fails, except where the measurement declares itself not
-    applicable.
+    A gate on something missing, unmeasured, not testable or measured twice fails, except where the measurement declares
+    itself not applicable.
 
     Example:
         >>> gates = Gates.model_validate({name: "off" for name, _ in Gates().named() if name != "c2st_auc"})
-        >>> results, verdict = judge([], gates)
+        >>> results, verdict = judge([], [], gates)
         >>> verdict, results[3].reason
         ('FAIL', 'Detector AUC was not measured, and a gate passes only on evidence.')
 
     """
-    results = tuple(_result(name, gate, measurements) for name, gate in gates.named())
-    return results, "FAIL" if any(result.verdict == "FAIL" for result in results) else "PASS"
+    results = tuple(_result(name, gate, measurements, tests) for name, gate in gates.named())
+    return results, worst([result.verdict for result in results])
 
 
-def _result(name: str, gate: Gate | Off, measurements: Sequence[Measurement]) -> GateResult:
-    if isinstance(gate, str):
+def worst(verdicts: Sequence[GateVerdict]) -> Verdict:
+    """Return the worst of some verdicts; what is not testable fails.
+
+    Example:
+        >>> worst(["PASS", "OFF", "REVIEW"]), worst(["PASS", "NOT TESTABLE"]), worst(["PASS", "NOT APPLICABLE"])
+        ('REVIEW', 'FAIL', 'PASS')
+
+    """
+    if "FAIL" in verdicts or "NOT TESTABLE" in verdicts:
+        return "FAIL"
+    return "REVIEW" if "REVIEW" in verdicts else "PASS"
+
+
+def _result(
+    name: str, gate: Gate | Switch, measurements: Sequence[Measurement], tests: Sequence[PrivacyTest]
+) -> GateResult:
+    if gate == "off":
         reason = f"{term(name).title} was not judged: the configuration switches this gate off."
         return GateResult(name=name, metric=name, rule="off", value=None, verdict="OFF", reason=reason)
+    if not isinstance(gate, Gate):
+        return _of_test(name, [test for test in tests if test.name == name])
     found = [m for m in measurements if m.metric == gate.metric and m.subject == gate.subject]
     one = found[0] if len(found) == 1 else None
     return _on_number(gate, one) if isinstance(one, Measured) else _without(gate, found)
+
+
+def _of_test(name: str, found: Sequence[PrivacyTest]) -> GateResult:
+    if len(found) != 1:
+        reason = f"{term(name).title}: {len(found)} results of this test, and a gate passes only on evidence."
+        return GateResult(name=name, metric=name, rule="one result", value=None, verdict="FAIL", reason=reason)
+    test = found[0]
+    return GateResult(
+        name=name, metric=name, rule=test.rule, value=test.value, verdict=test.verdict, reason=test.reason,
+        interval=test.interval, detection_limit=test.detection_limit,
+    )  # fmt: skip
 
 
 def _on_number(gate: Gate, measured: Measured) -> GateResult:
@@ -162,7 +203,9 @@ def _on_number(gate: Gate, measured: Measured) -> GateResult:
     reason = f"{called} is {value_text}; allowed is {allowed} {bound_text}."
     limit = gate.bound + (measured.value - value if gate.judges == "excess" else 0.0)
     decided = _decided(gate, "PASS" if gate.passes(value) else "FAIL", reason)
-    return decided.model_copy(update={"value": value, "limit": limit})
+    shift = value - measured.value if gate.judges == "excess" else 0.0
+    interval = measured.interval and (measured.interval[0] + shift, measured.interval[1] + shift)
+    return decided.model_copy(update={"value": value, "limit": limit, "interval": interval})
 
 
 def _without(gate: Gate, found: Sequence[Measurement]) -> GateResult:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from pipeline.config import Config
 
-Family = Literal["marginals", "pairs", "joint", "detection", "subgroups", "utility", "privacy", "likelihood"]
+Family = Literal["marginals", "pairs", "joint", "detection", "subgroups", "utility", "privacy"]
 Interval = tuple[float, float]
 
 

@@ -205,7 +205,11 @@ class Report(Config):
 
     def failures(self) -> list[str]:
         """Return the reason of every gate that failed, in the gates' order."""
-        return [gate.reason for gate in self.gates if gate.verdict == "FAIL"]
+        return [gate.reason for gate in self.gates if gate.verdict in ("FAIL", "NOT TESTABLE")]
+
+    def reviews(self) -> list[str]:
+        """Return the reason of every gate that a person must look at, in the gates' order."""
+        return [gate.reason for gate in self.gates if gate.verdict == "REVIEW"]
 
     def measured(self, metric: str) -> Measured | None:
         """Return the overall measurement named `metric`, or None where it is missing or unmeasured."""

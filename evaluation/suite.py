@@ -9,23 +9,28 @@ from pipeline.schema import Schema
 from .config import EvaluationConfig
 from .features import Frames, frames_of
 from .fidelity.detection import measure_detection
+from .fidelity.joint import measure_joint
 from .fidelity.marginals import measure_marginals
 from .fidelity.pairs import measure_pairs
 from .fidelity.profiles import profile_columns
+from .fidelity.subgroups import measure_subgroups
 from .gate import Gates, judge
-from .measurement import Family
+from .measurement import Family, Measurement
 from .metric import Findings, Metric
-from .privacy.nearest_records import measure_privacy
+from .privacy.gate_tests import measure_inference, measure_membership, measure_records
 from .report import Report, ReportedColumn, RunIdentity, TrainingPoint
 from .tables import Tables
 from .utility.downstream import measure_utility
+from .utility.every_column import measure_every_column
 
-METRICS: dict[Family, Metric] = {
-    "marginals": measure_marginals,
-    "pairs": measure_pairs,
-    "detection": measure_detection,
-    "utility": measure_utility,
-    "privacy": measure_privacy,
+METRICS: dict[Family, tuple[Metric, ...]] = {
+    "marginals": (measure_marginals,),
+    "pairs": (measure_pairs,),
+    "joint": (measure_joint,),
+    "detection": (measure_detection,),
+    "subgroups": (measure_subgroups,),
+    "utility": (measure_utility, measure_every_column),
+    "privacy": (measure_records, measure_membership, measure_inference),
 }
 
 
@@ -69,7 +74,8 @@ def evaluate(
     frames = frames_of(tables)
     findings = _findings(frames, config, seed, announce)
     measurements = tuple(measurement for found in findings for measurement in found.measurements)
-    results, verdict = judge(measurements, gates or Gates())
+    tests = tuple(test for found in findings for test in found.tests)
+    results, verdict = judge(measurements, tests, gates or Gates())
     announce("report")
     return Report(
         verdict=verdict,
@@ -77,9 +83,11 @@ def evaluate(
         run=run or _identity(frames, seed),
         measurements=measurements,
         schema_columns=_declared(tables.schema),
-        columns=profile_columns(frames, {name: own for found in findings for name, own in found.columns.items()}),
+        columns=profile_columns(frames, _by_column(findings)),
         pairs=tuple(pair for found in findings for pair in found.pairs),
         giveaways=tuple(giveaway for found in findings for giveaway in found.giveaways),
+        privacy=tests,
+        subgroups=tuple(subgroup for found in findings for subgroup in found.subgroups),
         training=tuple(training),
         notes=tuple(notes),
     )
@@ -87,11 +95,20 @@ def evaluate(
 
 def _findings(frames: Frames, config: EvaluationConfig, seed: int, announce: Callable[[str], None]) -> list[Findings]:
     findings = []
-    for family, metric in METRICS.items():
+    for family, metrics in METRICS.items():
         if family in config.families:
             announce(family)
-            findings.append(metric(frames, config, seed=seed))
+            findings += [metric(frames, config, seed=seed) for metric in metrics]
     return findings
+
+
+def _by_column(findings: list[Findings]) -> dict[str, tuple[Measurement, ...]]:
+    """Return all measurements of each column, in the order of the families."""
+    columns: dict[str, tuple[Measurement, ...]] = {}
+    for found in findings:
+        for name, own in found.columns.items():
+            columns[name] = (*columns.get(name, ()), *own)
+    return columns
 
 
 def _identity(frames: Frames, seed: int) -> RunIdentity:

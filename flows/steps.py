@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evaluation.privacy.artifact_scan import scan
 from evaluation.rendering.render import write_report
-from evaluation.report import Report
+from evaluation.report import Report, Verdict
 from evaluation.suite import evaluate as evaluate_tables
 from evaluation.tables import Tables
 from pipeline.artifact import Sealed, make_folder, stage, verify
@@ -71,25 +72,42 @@ class Sampled(Config):
 
 
 class Release(Config):
-    """An accepted run: where it lies, how many gates it passed, and whether its model was an earlier run's."""
+    """An accepted run.
+
+    Attributes:
+        run_id: of the run.
+        folder: where the release lies.
+        n_passed: how many gates it passed.
+        reviews: a sentence for each gate that a person must look at; none where the verdict is PASS.
+        reused_model: whether its model was an earlier run's.
+    """
 
     run_id: str
     folder: Path
     n_passed: int
+    reviews: tuple[str, ...] = ()
     reused_model: bool
+
+    @property
+    def verdict(self) -> Verdict:
+        """PASS or REVIEW."""
+        return "REVIEW" if self.reviews else "PASS"
 
 
 class RunRefusedError(RefusedError):
     """A gate refused the run: nothing was published, and the report is in quarantine.
 
     Attributes:
-        failures: a sentence for each gate that failed.
+        verdict: FAIL, or REVIEW where the configuration refuses that too.
+        failures: a sentence for each gate that failed or, with REVIEW, that a person must look at.
         folder: where the report lies.
     """
 
     def __init__(self, report: Report, folder: Path) -> None:
-        self.failures, self.folder = report.failures(), folder
-        actual = f"{len(self.failures)} of {len(report.gates)} gates failed"
+        self.verdict, self.folder = report.verdict, folder
+        self.failures = report.failures() or report.reviews()
+        what = "failed" if report.verdict == "FAIL" else "ask for a review, which this configuration refuses"
+        actual = f"{len(self.failures)} of {len(report.gates)} gates {what}"
         super().__init__("every gate must pass", actual=actual, remedy=f"read {folder / 'report.html'}")
 
 
@@ -107,7 +125,7 @@ def run_steps(config: RunConfig, display: Display | None = None) -> Release:
         fitted = fit(job, ingested, parts)
         sampled = sample(job, ingested, parts, fitted)
         report = evaluate(job, ingested, parts, fitted, sampled)
-        gate(job, ingested, report)
+        gate(job, ingested, parts, fitted, report)
         return publish(job, ingested, fitted, sampled, report)
 
 
@@ -219,16 +237,18 @@ def evaluate(job: Job, ingested: Ingested, parts: Parts, fitted: Fitted, sampled
         return Reference.to(job.folder / "report")
 
 
-def gate(job: Job, ingested: Ingested, report: Reference) -> None:
+def gate(job: Job, ingested: Ingested, parts: Parts, fitted: Fitted, report: Reference) -> None:
     """Let an accepted run pass; put the report of a refused one into quarantine.
 
     Raises:
-        RunRefusedError: a gate failed.
+        RefusedError: the model's files or the report hold train rows; neither is kept anywhere.
+        RunRefusedError: a gate failed, or asks for a review where `gates.review` is "refuse".
     """
     with job.display.step("gate") as move:
+        _check_files(_read(parts.train), _read_schema(ingested), fitted.model, report)
         judged = read_report(report)
         move(1.0, f"{judged.verdict}, {len(judged.failures())} of {len(judged.gates)} gates failed")
-    if judged.verdict == "FAIL":
+    if judged.verdict == "FAIL" or (judged.verdict == "REVIEW" and job.config.gates.review == "refuse"):
         staged = job.output.stage(job.run_id)
         _copy_report(report, staged)
         raise RunRefusedError(judged, job.output.quarantine(staged, manifest(job, judged, _read_schema(ingested))))
@@ -254,8 +274,18 @@ def publish(job: Job, ingested: Ingested, fitted: Fitted, sampled: Sampled, repo
             run_id=job.run_id,
             folder=folder,
             n_passed=sum(gate.verdict == "PASS" for gate in judged.gates),
+            reviews=tuple(judged.reviews()),
             reused_model=fitted.reused,
         )
+
+
+def _check_files(train: pa.Table, schema: Schema, *folders: Reference) -> None:
+    """Refuse files that hold rows of train, which are not to leave the job."""
+    planted = [found for folder in folders for found in scan(folder.verified(), train, schema)]
+    if planted:
+        rule = "a model and a report must hold no row of train"
+        remedy = "delete the model's folder, and report this as a defect of the generator or the report"
+        raise RefusedError(rule, actual="; ".join(str(found) for found in planted[:3]), remedy=remedy)
 
 
 def read_report(report: Reference) -> Report:

@@ -58,10 +58,10 @@ def evaluate(job: Job, ingested: Ingested, parts: steps.Parts, fitted: Fitted, s
 
 
 @task(cache_policy=NO_CACHE)
-def gate(job: Job, ingested: Ingested, report: Reference) -> None:
+def gate(job: Job, ingested: Ingested, parts: steps.Parts, fitted: Fitted, report: Reference) -> None:
     """Judge; a refusal is shown with a link to the quarantined report."""
     try:
-        steps.gate(job, ingested, report)
+        steps.gate(job, ingested, parts, fitted, report)
     except RunRefusedError as refusal:
         _show_report(job, refusal.folder, "## Refused\n\n" + "\n".join(f"- {reason}" for reason in refusal.failures))
         raise
@@ -93,7 +93,7 @@ def synthesize(config_path: Path, overrides: tuple[str, ...] = ()) -> Release:
         fitted = fit(job, ingested, parts)
         sampled = sample(job, ingested, parts, fitted)
         report = evaluate(job, ingested, parts, fitted, sampled)
-        gate(job, ingested, report)
+        gate(job, ingested, parts, fitted, report)
         return publish(job, ingested, fitted, sampled, report)
 
 

@@ -44,8 +44,10 @@ budget = "{budget:g}s"   # the most time to train for
 [evaluation]
 # target = {target}   # what downstream models predict
 {candidates}
-[gates]   # the table is published only if every gate passes; "off" switches one off
+[gates]   # the table is published only if no gate fails; "off" switches one off
 {gates}
+# g1_copies = "on"   # privacy tests g0 to g5 and g7 decide by their own statistics
+# review = "publish"   # "refuse" keeps back a table on which a test says REVIEW
 
 [output]
 root = "{root}"

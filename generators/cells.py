@@ -14,10 +14,11 @@ from torch.nn import functional as F
 
 from pipeline.encoded import Layout
 
-from .heads import TokenEmbedding, TokenHead, TokenMatrix
+from .heads import TokenEmbedding, TokenHead
 from .masked import CELLS_PER_PASS
 from .model import Batch, Known
 from .nets import Trunk, linear
+from .token_matrix import TokenMatrix
 from .values import CellValues, to_normal, to_position
 
 LOG_VARIANCES = (-12.0, 4.0)
@@ -91,7 +92,7 @@ class CellDecoder(nn.Module):
             cell_dropout: the part of earlier cells that is hidden.
         """
         x = self.values.normal(batch)
-        tokens = F.embedding(batch.tokens + self.offsets, self.matrix())
+        tokens = self.matrix.vectors(batch.tokens)
         cells = tokens.index_add(1, self.values.columns, (x.unsqueeze(2) * self.slopes).to(tokens.dtype))
         earlier = rank.unsqueeze(1) < rank.unsqueeze(2)
         if cell_dropout:

@@ -23,9 +23,9 @@ from torch.nn import functional as F
 
 from pipeline.encoded import Layout
 
-from .heads import TokenMatrix
 from .model import Batch
 from .nets import linear
+from .token_matrix import TokenMatrix, owns_vector
 
 Penalty = Literal["zero_centred", "two_sided", "one_sided", "spectral_r1"]
 
@@ -72,7 +72,6 @@ class Critic(nn.Module):
     """
 
     offsets: Tensor
-    own_tokens: Tensor
     feature_target: Tensor
 
     def __init__(
@@ -89,9 +88,8 @@ class Critic(nn.Module):
         sizes = [pack * width] + [width] * depth
         self.hidden = nn.ModuleList(linear(*pair, rng, scale=HIDDEN_GAIN) for pair in pairwise(sizes))
         self.out = linear(sizes[-1], 1, rng)
-        own = self.matrix.owns_vector.squeeze(1).bool()
+        own = owns_vector(layout)
         self.register_buffer("offsets", torch.from_numpy(layout.offsets), persistent=False)
-        self.register_buffer("own_tokens", own.nonzero().squeeze(1), persistent=False)
         self.register_buffer("feature_target", _feature_target(layout, own, self.matrix.phi.shape[2]), persistent=False)
 
     def read(self, rows: Batch, turn: Turn) -> Tensor:
@@ -110,7 +108,7 @@ class Critic(nn.Module):
 
     @property
     def _unseen_rows(self) -> Tensor:
-        return len(self.matrix.free) + torch.arange(len(self.unseen), device=self.unseen.device)
+        return len(self.matrix.free_row) + torch.arange(len(self.unseen), device=self.unseen.device)
 
     def _read(self, tokens: Tensor, values: Tensor, turn: Turn) -> Tensor:
         centred = torch.where(turn.of_values, values - 0.5, 0.0)
@@ -132,7 +130,7 @@ class Critic(nn.Module):
     def features(self) -> Tensor:
         """Return the first layer's weights **(n_features, width)**; smooth features together weigh as one indicator."""
         smooth = self.matrix.smooth.flatten(0, 1) / math.sqrt(max(1, self.matrix.phi.shape[2]))
-        return torch.cat([self.matrix.free[self.own_tokens], smooth, self.values])
+        return torch.cat([self.matrix.free, smooth, self.values])
 
     def slope(self, read: Tensor, turn: Turn) -> Tensor:
         """Return the norm **(packs,)** of the score's gradient with respect to the features of the played cells."""

@@ -65,7 +65,7 @@ class TokensThenValues(Model, Generic[V]):
         super().__init__(layout)
         self.config = config
         width = config.width or auto_width(n_rows)
-        rate = auto_dropout(n_rows) if config.dropout is None else config.dropout
+        rate = auto_dropout(n_rows, layout.n_columns) if config.dropout is None else config.dropout
         self.tokens = MaskedTokens(layout, width, config.depth, rate, config.ordered_share, rng)
         self.values = self._value_part(rate, rng) if layout.valued else None
 

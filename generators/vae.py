@@ -98,7 +98,7 @@ class VAE(Model):
     def __init__(self, layout: Layout, config: VAEConfig, n_rows: int, rng: torch.Generator) -> None:
         super().__init__(layout)
         self.config = config
-        rate = auto_dropout(n_rows) if config.dropout is None else config.dropout
+        rate = auto_dropout(n_rows, layout.n_columns) if config.dropout is None else config.dropout
         size, width = config.latent_size, config.width or auto_width(n_rows)
         self.encoder = RowEncoder(layout, 2 * width, config.depth, size, rate, rng)
         self.decoder = CellDecoder(layout, width, config.decoder_depth, size, config.n_components, rate, rng)

@@ -48,7 +48,7 @@ class Manifest(Sealed):
     name: str
     run_id: str
     created: str
-    verdict: Literal["PASS", "FAIL"]
+    verdict: Literal["PASS", "REVIEW", "FAIL"]
     n_rows: int
     table_schema: Schema
     seed: int
@@ -87,10 +87,10 @@ class Output:
         Publishing the same files under the same id again changes nothing; reports are not compared: they hold timings.
 
         Raises:
-            RefusedError: the verdict is not PASS.
+            RefusedError: the verdict is FAIL. Whether a REVIEW is published is for the caller to decide.
             PublishError: the id is taken by other files, or the disk refused a step; the last release stays current.
         """
-        if manifest.verdict != "PASS":
+        if manifest.verdict == "FAIL":
             raise RefusedError("only an accepted run is published", actual=f"the verdict {manifest.verdict}")
         target = self._target(self._runs, manifest)
         with _reported():

@@ -10,65 +10,79 @@ from pipeline.seeds import numpy_rng
 
 from ..config import EvaluationConfig
 from ..features import Frame, Frames
-from ..measurement import Measured, Measurement
+from ..measurement import Interval, Measured, Measurement
 from ..metric import Definition, Findings
 from ..references import at_size, uniform
-from ..statistics import (
-    Estimate,
-    FloatArray,
-    IntArray,
-    average,
-    kolmogorov_smirnov,
-    shares,
-    total_variation,
-    wasserstein,
-    witnessed,
+from ..statistics import Estimate, average, shares, total_variation, witnessed
+from .distances import (
+    CATEGORY_COVERAGE,
+    JENSEN_SHANNON,
+    KS,
+    MISSING,
+    RANGE_COVERAGE,
+    TVD,
+    WASSERSTEIN,
+    Distances,
+    column_distances,
+)
+from .published import SDMETRICS_SHAPE, compatible, shape_score
+
+SHAPE = Definition("shape_error", "marginals", 0.0, 1.0, "mean of KS over numbers and TVD over categories")
+PATTERN = Definition(
+    "missing_pattern_error", "marginals", 0.0, 1.0, "total variation between the patterns of missing cells in a row"
 )
 
-SHAPE = Definition("shape_error", "marginals", 0.0, 1.0, "mean of KS and TVD: 1 - SDMetrics' Column Shapes")
-KS = Definition("ks", "marginals", 0.0, 1.0, "Massey 1951, doi:10.1080/01621459.1951.10500769")
-TVD = Definition("tvd", "marginals", 0.0, 1.0, "total variation distance; missing is a level")
-WASSERSTEIN = Definition("wasserstein", "marginals", 0.0, 1.0, "Wasserstein-1 / train's range from 2.5 % to 97.5 %")
-MISSING = Definition("missing_rate_error", "marginals", 0.0, 1.0, "difference between the shares of missing cells")
-
 NO_ROWS = "a table has no row"
-Distances = dict[Definition, Estimate]
+NOTHING_SHARED = "no column has values in train and synthetic"
+NO_SUCH_COLUMN = "no column is of this kind"
+NOT_NULLABLE = "no column may be missing"
+OF_NUMBERS = (KS, JENSEN_SHANNON, WASSERSTEIN, RANGE_COVERAGE)
+OF_CATEGORIES = (TVD, JENSEN_SHANNON, CATEGORY_COVERAGE)
+COVERAGES = (CATEGORY_COVERAGE, RANGE_COVERAGE)
 
 
 def measure_marginals(frames: Frames, config: EvaluationConfig, *, seed: int) -> Findings:
-    """Measure the distance of every column from train, and their mean, the shape error.
+    """Measure the distance of every column from train by several measures, and the mean of each over the columns.
 
-    Numbers and times: Kolmogorov-Smirnov and Wasserstein-1 over present values. Categories: total variation. Ceiling:
-    holdout rows. Floor: cells drawn evenly over the column's levels or range, since shuffling would keep marginals.
+    Numbers and times are compared over present values. Ceiling: holdout rows; those of coverages are not brought to
+    the synthetic table's size. Floor: cells drawn evenly over the column's levels or range, since shuffling would keep
+    marginals; for coverages, a table that repeats one row.
 
     The intervals cover the chance in both samples, not the upward bias of a distance between finite samples; the
     ceiling shows that.
     """
     del config  # every row counts
     if not min(frames.train.n_rows, frames.holdout.n_rows, frames.synthetic.n_rows):
-        return Findings((SHAPE.unmeasured(NO_ROWS), MISSING.unmeasured(NO_ROWS)))
+        overall = (SHAPE, MISSING, PATTERN, JENSEN_SHANNON, WASSERSTEIN, *COVERAGES, SDMETRICS_SHAPE)
+        return Findings(tuple(definition.unmeasured(NO_ROWS) for definition in overall))
     floor = uniform(frames.train, frames.synthetic.n_rows, numpy_rng(seed, "marginals", "floor"))
     columns: dict[str, tuple[Measurement, ...]] = {}
     estimates: list[Distances] = []
     for i, feature in enumerate(frames.features):
-        estimates.append(_distances(frames.train, frames.synthetic, i))
+        estimates.append(column_distances(frames.train, frames.synthetic, i))
         columns[feature.name] = _column(frames, floor, i, estimates[-1])
-    return Findings((_shape(frames, columns, estimates), _missing(frames, columns, estimates)), columns)
+    measurements = (
+        _shape(frames, columns, estimates),
+        _missing(frames, columns, estimates),
+        _pattern(frames, floor),
+        *(_over_columns(d, frames, columns, estimates) for d in (JENSEN_SHANNON, WASSERSTEIN, *COVERAGES)),
+        compatible(SDMETRICS_SHAPE, shape_score, frames, floor),
+    )
+    return Findings(measurements, columns)
 
 
 def _column(frames: Frames, floor: Frame, index: int, found: Distances) -> tuple[Measurement, ...]:
     """Return every measurement of one column; the first is its part in the shape error."""
     feature = frames.features[index]
-    ceiling, worst = (_distances(frames.train, frame, index) for frame in (frames.holdout, floor))
-    wanted = [TVD] if feature.categorical else [KS, WASSERSTEIN]
-    wanted += [MISSING] if feature.column.nullable else []
+    ceiling, worst = (column_distances(frames.train, frame, index) for frame in (frames.holdout, floor))
+    wanted = [*(OF_CATEGORIES if feature.categorical else OF_NUMBERS), *([MISSING] if feature.column.nullable else [])]
     return tuple(
         definition.measured(
             found[definition].value,
             n_rows=frames.synthetic.n_rows,
-            interval=found[definition].interval(0.0),
-            ceiling=_same_sized(ceiling[definition].value, frames) if definition in ceiling else None,
-            floor=worst[definition].value if definition in worst else None,
+            interval=_interval(found[definition]),
+            ceiling=_ceiling(definition, ceiling, frames),
+            floor=_floor(definition, worst, len(feature.labels)),
             subject=feature.name,
         )
         if definition in found
@@ -77,21 +91,86 @@ def _column(frames: Frames, floor: Frame, index: int, found: Distances) -> tuple
     )
 
 
+def _interval(estimate: Estimate) -> Interval | None:
+    if not len(estimate.influence):
+        return None
+    with np.errstate(over="ignore"):  # an infinite interval becomes the reason why there is no number
+        return estimate.interval(0.0)
+
+
+def _ceiling(definition: Definition, honest: Distances, frames: Frames) -> float | None:
+    if definition not in honest:
+        return None
+    value = honest[definition].value
+    return value if definition in COVERAGES else _same_sized(value, frames)
+
+
+def _floor(definition: Definition, worst: Distances, n_levels: int) -> float | None:
+    """Return what even cells score; for coverages, what one value repeated scores."""
+    if definition in COVERAGES:
+        return 1.0 / n_levels if definition == CATEGORY_COVERAGE else 0.0
+    return worst[definition].value if definition in worst else None
+
+
 def _shape(frames: Frames, columns: dict[str, tuple[Measurement, ...]], estimates: list[Distances]) -> Measurement:
     parts = [own[0] for own in columns.values()]
     found = [distances[definition] for distances in estimates for definition in (KS, TVD) if definition in distances]
     if not found:
-        return SHAPE.unmeasured("no column has values in train and synthetic")
+        return SHAPE.unmeasured(NOTHING_SHARED)
     return _mean(SHAPE, [part for part in parts if isinstance(part, Measured)], found, frames)
 
 
 def _missing(frames: Frames, columns: dict[str, tuple[Measurement, ...]], estimates: list[Distances]) -> Measurement:
     nullable = [i for i, feature in enumerate(frames.features) if feature.column.nullable]
     if not nullable:
-        return MISSING.unmeasured("no column may be missing", applicable=False)
-    parts = [part for own in columns.values() for part in own if part.metric == MISSING.metric]
-    known = [part for part in parts if isinstance(part, Measured)]
-    return _mean(MISSING, known, [estimates[i][MISSING] for i in nullable], frames)
+        return MISSING.unmeasured(NOT_NULLABLE, applicable=False)
+    return _mean(MISSING, _parts(MISSING, columns), [estimates[i][MISSING] for i in nullable], frames)
+
+
+def _pattern(frames: Frames, floor: Frame) -> Measurement:
+    nullable = [i for i, feature in enumerate(frames.features) if feature.column.nullable]
+    if not nullable:
+        return PATTERN.unmeasured(NOT_NULLABLE, applicable=False)
+    value, ceiling, worst = (
+        pattern_error(frames.train, other, nullable) for other in (frames.synthetic, frames.holdout, floor)
+    )
+    return PATTERN.measured(
+        value.value,
+        n_rows=frames.synthetic.n_rows,
+        interval=value.interval(0.0, 1.0),
+        ceiling=_same_sized(ceiling.value, frames),
+        floor=worst.value,
+    )
+
+
+def pattern_error(train: Frame, other: Frame, columns: list[int]) -> Estimate:
+    """Return the total variation between the sets of `columns` that are missing together in a row.
+
+    Unlike the missing rates it sees whether cells go missing together.
+    """
+    masks = [np.concatenate([other.missing(i), train.missing(i)]) for i in columns]
+    packed = np.packbits(np.array(masks), axis=0)
+    _, codes = np.unique(packed, axis=1, return_inverse=True)
+    ours, theirs = codes[: other.n_rows], codes[other.n_rows :]
+    n_patterns = int(codes.max()) + 1
+    return witnessed(total_variation(shares(ours, n_patterns), shares(theirs, n_patterns)), ours, theirs)
+
+
+def _over_columns(
+    definition: Definition, frames: Frames, columns: dict[str, tuple[Measurement, ...]], estimates: list[Distances]
+) -> Measurement:
+    """Return the mean over the columns that have this distance; there may be none of their kind."""
+    found = [distances[definition] for distances in estimates if definition in distances]
+    if found:
+        return _mean(definition, _parts(definition, columns), found, frames)
+    kinds = (OF_CATEGORIES if feature.categorical else OF_NUMBERS for feature in frames.features)
+    expected = any(definition in kind for kind in kinds)
+    return definition.unmeasured(NOTHING_SHARED if expected else NO_SUCH_COLUMN, applicable=expected)
+
+
+def _parts(definition: Definition, columns: dict[str, tuple[Measurement, ...]]) -> list[Measured]:
+    parts = [part for own in columns.values() for part in own if part.metric == definition.metric]
+    return [part for part in parts if isinstance(part, Measured)]
 
 
 def _mean(
@@ -99,53 +178,21 @@ def _mean(
 ) -> Measurement:
     """Return the mean over columns of the value, of the ceiling and of the floor."""
     overall = average(estimates)
+    interval = _interval(overall)
     return definition.measured(
         overall.value,
         n_rows=frames.synthetic.n_rows,
-        interval=overall.interval(0.0, 1.0),
-        ceiling=float(np.mean([part.ceiling or 0.0 for part in parts])),
-        floor=float(np.mean([part.floor or 0.0 for part in parts])),
+        interval=interval and (interval[0], min(interval[1], max(1.0, overall.value))),  # Wasserstein may exceed 1
+        ceiling=_mean_known([part.ceiling for part in parts]),
+        floor=_mean_known([part.floor for part in parts]),
     )
+
+
+def _mean_known(bounds: Sequence[float | None]) -> float | None:
+    known = [bound for bound in bounds if bound is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _same_sized(error: float, frames: Frames) -> float:
     n_train, n_holdout, n_rows = (f.n_rows for f in (frames.train, frames.holdout, frames.synthetic))
     return at_size(error, measured_on=n_holdout, n_rows=n_rows, n_train=n_train)
-
-
-def _distances(train: Frame, other: Frame, index: int) -> Distances:
-    """Return what can be measured; the influences are those of the other table's rows, then of train's."""
-    gone = [frame.missing(index).astype(np.int64) for frame in (other, train)]
-    p, q = (shares(codes, 2) for codes in gone)
-    found = {MISSING: witnessed(total_variation(p, q), *gone)}
-    if not train.features[index].categorical:
-        return found | _between_numbers(train, other, index)
-    n_levels = len(train.features[index].labels) + 1
-    ours, theirs = other.codes(index), train.codes(index)
-    witness = total_variation(shares(ours, n_levels), shares(theirs, n_levels))
-    return found | {TVD: witnessed(witness, ours, theirs)}
-
-
-def _between_numbers(train: Frame, other: Frame, index: int) -> Distances:
-    """Compare over the values that occur in either table; where one has none at all, the gap is as wide as can be."""
-    ours, theirs = other.numbers(index), train.numbers(index)
-    points, codes = _ordered(np.concatenate([ours, theirs]))
-    first, second = codes[: len(ours)], codes[len(ours) :]
-    p, q = shares(first, len(points)), shares(second, len(points))
-    if not len(points):
-        return {}
-    if not (p.any() and q.any()):
-        return {KS: Estimate(1.0, np.zeros(len(codes)))}
-    found = {KS: witnessed(kolmogorov_smirnov(p, q), first, second)}
-    low, high = np.nanquantile(theirs, [0.025, 0.975])
-    if high > low:
-        found[WASSERSTEIN] = witnessed(wasserstein(p, q, points) / (high - low), first, second)
-    return found
-
-
-def _ordered(values: FloatArray) -> tuple[FloatArray, IntArray]:
-    """Return the distinct values in order, and for each cell its place among them; -1 for missing."""
-    present = ~np.isnan(values)
-    codes = np.full(len(values), -1, dtype=np.int64)
-    points, codes[present] = np.unique(values[present], return_inverse=True)
-    return points, codes

@@ -18,13 +18,15 @@ from ..report import PairProfile
 from ..statistics import Estimate, FloatArray, IntArray, correlations, shares, standardised, total_variation, witnessed
 from ..threads import one_thread
 from .association import DENSE_CELLS, associations, numeric_columns, pairs_of, rank_correlations, statistic_of
+from .information import normalised_information
+from .published import SDMETRICS_TREND, compatible, trend_score
 
 TREND = Definition(
     "trend_error",
     "pairs",
     0.0,
     1.0,
-    "1 - SDMetrics' Column Pair Trends without thresholds, bins from train for both",
+    "as SDMetrics' Column Pair Trends without thresholds, but bins from train for both",
 )
 PEARSON = Definition("pearson_error", "pairs", 0.0, 2.0, "mean |difference of Pearson's r| over pairs of numbers")
 SPEARMAN = Definition("spearman_error", "pairs", 0.0, 2.0, "mean |difference of Spearman's r| over pairs of numbers")
@@ -36,6 +38,13 @@ CRAMER = Definition(
     "mean |difference of V| over pairs of categories; Bergsma 2013",
 )
 ETA = Definition("correlation_ratio_error", "pairs", 0.0, 1.0, "mean |difference of eta|, categories by numbers")
+INFORMATION = Definition(
+    "mutual_information_error",
+    "pairs",
+    0.0,
+    1.0,
+    "mean |difference of normalised mutual information|, Strehl and Ghosh 2002; bins from train",
+)
 BY_STATISTIC = {"pearson": PEARSON, "cramers_v": CRAMER, "correlation_ratio": ETA}
 
 N_BINS = 10
@@ -136,7 +145,8 @@ def measure_pairs(frames: Frames, config: EvaluationConfig, *, seed: int) -> Fin
     """
     reason = _reason(frames)
     if reason:
-        return Findings((TREND.unmeasured(reason),))
+        every = (TREND, *BY_STATISTIC.values(), SPEARMAN, INFORMATION, SDMETRICS_TREND)
+        return Findings(tuple(definition.unmeasured(reason) for definition in every))
     with one_thread():
         return _findings(frames, config, seed)
 
@@ -154,7 +164,13 @@ def _findings(frames: Frames, config: EvaluationConfig, seed: int) -> Findings:
         floor=Comparison(frames.train, floor, binned).trend().value,
     )
     strengths = {role: associations(frame) for role, frame in _roles(frames, floor).items()}
-    measurements = (trend, *_association_errors(frames, strengths), _spearman(frames, floor))
+    measurements = (
+        trend,
+        *_association_errors(frames, strengths),
+        _spearman(frames, floor),
+        _information(frames, floor),
+        compatible(SDMETRICS_TREND, trend_score, frames, floor),
+    )
     return Findings(measurements, pairs=_profiles(frames, strengths, comparison.contingency[0], config.pair_profiles))
 
 
@@ -191,6 +207,13 @@ def _spearman(frames: Frames, floor: Frame) -> Measurement:
     return _difference(
         SPEARMAN, {role: rank_correlations(frame)[upper] for role, frame in _roles(frames, floor).items()}, frames
     )
+
+
+def _information(frames: Frames, floor: Frame) -> Measurement:
+    pairs = pairs_of(frames.train)
+    binned = {role: Binned.of(frame, frames.train) for role, frame in _roles(frames, floor).items()}
+    values = {role: normalised_information(table.codes, table.sizes, pairs) for role, table in binned.items()}
+    return _difference(INFORMATION, values, frames)
 
 
 def _difference(definition: Definition, values: dict[str, FloatArray], frames: Frames) -> Measurement:

@@ -87,7 +87,7 @@ def exact_copies(
             ceiling=float(found.synthetic @ only_holdout) / n_rows,
             floor=float(floor.synthetic @ floor.one_sided(floor.train, floor.holdout)[0]) / n_rows,
         ),
-        COPIES_P.measured(found.p_value(config.permutations, rng, n_train, n_holdout), n_rows=n_rows),
+        COPIES_P.measured(found.p_value(config.privacy.permutations, rng, n_train, n_holdout), n_rows=n_rows),
     )  # fmt: skip
 
 

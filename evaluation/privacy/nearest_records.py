@@ -12,9 +12,9 @@ from ..config import EvaluationConfig
 from ..features import Frame, Frames, Role
 from ..measurement import Measurement
 from ..metric import Definition, Findings
-from ..statistics import Estimate, IntArray, clustered, mean
+from ..statistics import BoolArray, Estimate, FloatArray, IntArray, clustered, mean
 from .copies import COPIES, COPIES_P, exact_copies, row_keys
-from .neighbours import Points, Space, nearest
+from .neighbours import Nearest, Points, Space, nearest, nearest_distance
 
 DCR = Definition(
     "dcr_share",
@@ -30,9 +30,12 @@ MIN_HOLDOUT = 500
 MIN_AT_RISK = 200
 MIN_QUERIES = 100
 FLOOR_QUERIES = 1_000
+MOST_COMPARED, MIN_AFFORDED = 2 * 10**9, 1_000
+"""Pairs of cells that a search compares: some seconds of one core."""
+TOO_COMMON = f"fewer than {MIN_AT_RISK} records, or {MIN_QUERIES} synthetic rows, are not common to both sides"
 
 
-def measure_privacy(frames: Frames, config: EvaluationConfig, *, seed: int) -> Findings:
+def measure_nearest_records(frames: Frames, config: EvaluationConfig, *, seed: int) -> Findings:
     """Measure nearest-record and exact-copy statistics, train against an equal number of holdout rows.
 
     Ceilings: what the same synthetic rows show towards holdout rows, which the generator never saw. Floors: rows copied
@@ -40,20 +43,25 @@ def measure_privacy(frames: Frames, config: EvaluationConfig, *, seed: int) -> F
 
     These are overfitting checks, not a proof of privacy: a few copied rows among many move them too little to be seen.
     """
-    reason = _reason(frames)
+    return measure_searched(frames, search(frames, config, seed=seed), config, seed=seed)
+
+
+def measure_searched(frames: Frames, searched: Searched, config: EvaluationConfig, *, seed: int) -> Findings:
+    """Measure the same from a search that has been made already."""
+    reason = why_untestable(frames)
     if reason:
         return Findings(tuple(definition.unmeasured(reason) for definition in ALL))
-    keys = row_keys(frames)
-    return Findings((*_nearest_records(frames, keys, config, seed), *exact_copies(frames, keys, config, seed)))
+    return Findings((*_nearest_records(searched), *exact_copies(frames, row_keys(frames), config, seed)))
 
 
-def _reason(frames: Frames) -> str | None:
+def why_untestable(frames: Frames) -> str:
+    """Return why the tables cannot be tested against holdout rows at all, or nothing."""
     if not frames.features:
         return "no column is modelled"
     if not frames.synthetic.n_rows:
         return "the synthetic table has no row"
     smaller = min(frames.holdout.n_rows, frames.train.n_rows)
-    return f"not testable with {smaller} rows; {MIN_HOLDOUT} are needed on each side" if smaller < MIN_HOLDOUT else None
+    return f"not testable with {smaller} rows; {MIN_HOLDOUT} are needed on each side" if smaller < MIN_HOLDOUT else ""
 
 
 @dataclass(frozen=True)
@@ -87,51 +95,97 @@ class References:
 
 @dataclass(frozen=True)
 class Nearness:
-    """What a set of queries shows towards one pair of references."""
+    """What a set of queries shows towards one pair of references.
 
-    share: Estimate
-    train_ratio: Estimate
-    holdout_ratio: Estimate
-    n_queries: int
+    Attributes:
+        train, holdout: the nearest rows of either side.
+        n_train, n_holdout: how many rows either side has.
+        holdout_to_train: distances of holdout rows to the nearest train row: what honest rows show.
+
+    """
+
+    train: Nearest
+    holdout: Nearest
+    n_train: int
+    n_holdout: int
+    holdout_to_train: FloatArray
+
+    @property
+    def n_queries(self) -> int:
+        """How many rows asked."""
+        return len(self.train.first)
+
+    def nearer_to_train(self) -> FloatArray:
+        """Return 1 for each query that train is nearer to, 0 for holdout, one half for a tie."""
+        return np.where(self.train.first == self.holdout.first, 0.5, self.train.first < self.holdout.first)
+
+    def share(self, chosen: BoolArray | None = None) -> Estimate:
+        """Return the share of the chosen queries nearer to train; those with one nearest row are not independent."""
+        cluster = np.where(self.train.first <= self.holdout.first, self.train.row, self.n_train + self.holdout.row)
+        every = np.ones(self.n_queries, dtype=np.bool_) if chosen is None else chosen
+        return clustered(self.nearer_to_train()[every], cluster[every])
 
 
-def _nearest_records(
-    frames: Frames, keys: dict[Role, IntArray], config: EvaluationConfig, seed: int
-) -> tuple[Measurement, Measurement]:
-    rng = numpy_rng(seed, "privacy", "rows")
+@dataclass(frozen=True)
+class Searched:
+    """The nearest rows of synthetic rows, and of copies of train, for each pair of references.
+
+    An entry is None where too few records or queries are not common to both sides.
+    """
+
+    synthetic: list[Nearness | None]
+    copies: list[Nearness | None]
+
+
+def search(frames: Frames, config: EvaluationConfig, *, seed: int) -> Searched:
+    """Search the nearest rows on either side; of untestable tables, nothing."""
+    if why_untestable(frames):
+        return Searched([], [])
+    rng, keys = numpy_rng(seed, "privacy", "rows"), row_keys(frames)
     space = Space(frames.train.join(frames.holdout))
     references = _references(frames, keys, space, config, rng)
-    drawn = rng.permutation(frames.synthetic.n_rows)[: config.privacy_queries]
+    drawn = rng.permutation(frames.synthetic.n_rows)[: min(config.privacy.queries, _affordable(references))]
     queries = _located(space, frames.synthetic, keys["synthetic"], drawn)
     copies = _located(space, frames.train, keys["train"], rng.integers(frames.train.n_rows, size=FLOOR_QUERIES))
-    found = [_nearness(space, queries, pair) for pair in references]
-    floor = [_nearness(space, copies, pair) for pair in references]
-    known, copied = [x for x in found if x], [x for x in floor if x]
-    if len(known) < len(references) or len(copied) < len(references):
-        reason = f"fewer than {MIN_AT_RISK} records, or {MIN_QUERIES} synthetic rows, are not common to both sides"
-        return DCR.unmeasured(reason), NNDR.unmeasured(reason)
+    return Searched(
+        [_nearness(space, queries, pair) for pair in references],
+        [_nearness(space, copies, pair) for pair in references],
+    )
+
+
+def _affordable(references: list[References]) -> int:
+    """Return how many queries to search: in large tables fewer, for the references are never thinned."""
+    pair = references[0]
+    n_references = len(pair.holdout.keys) + sum(len(each.train.keys) for each in references)
+    return max(MIN_AFFORDED, MOST_COMPARED // (n_references * pair.holdout.points.n_columns))
+
+
+def _nearest_records(searched: Searched) -> tuple[Measurement, Measurement]:
+    known, copied = [x for x in searched.synthetic if x], [x for x in searched.copies if x]
+    if len(known) < len(searched.synthetic) or len(copied) < len(searched.copies):
+        return DCR.unmeasured(TOO_COMMON), NNDR.unmeasured(TOO_COMMON)
     return _dcr(known, copied), _nndr(known, copied)
 
 
 def _dcr(found: list[Nearness], floor: list[Nearness]) -> Measurement:
-    share = [nearness.share for nearness in found]
+    share = [nearness.share() for nearness in found]
     return DCR.measured(
         _value(share),
         n_rows=min(nearness.n_queries for nearness in found),
         interval=_interval(share),
         ceiling=0.5,
-        floor=_value([nearness.share for nearness in floor]),
+        floor=_value([nearness.share() for nearness in floor]),
     )
 
 
 def _nndr(found: list[Nearness], floor: list[Nearness]) -> Measurement:
-    ratio = [nearness.train_ratio for nearness in found]
+    ratio = [mean(nearness.train.ratio()) for nearness in found]
     return NNDR.measured(
         _value(ratio),
         n_rows=min(nearness.n_queries for nearness in found),
         interval=_interval(ratio),
-        ceiling=_value([nearness.holdout_ratio for nearness in found]),
-        floor=_value([nearness.train_ratio for nearness in floor]),
+        ceiling=_value([mean(nearness.holdout.ratio()) for nearness in found]),
+        floor=_value([mean(nearness.train.ratio()) for nearness in floor]),
     )
 
 
@@ -139,8 +193,8 @@ def _references(
     frames: Frames, keys: dict[Role, IntArray], space: Space, config: EvaluationConfig, rng: np.random.Generator
 ) -> list[References]:
     """Draw disjoint train subsets, each as large as the one set of holdout rows, so that neither side is denser."""
-    n_rows = min(frames.train.n_rows, frames.holdout.n_rows, config.privacy_references)
-    n_subsets = min(config.privacy_subsets, frames.train.n_rows // n_rows)
+    n_rows = min(frames.train.n_rows, frames.holdout.n_rows, config.privacy.references)
+    n_subsets = min(config.privacy.subsets, frames.train.n_rows // n_rows)
     chosen = rng.permutation(frames.holdout.n_rows)[:n_rows]
     subsets = rng.permutation(frames.train.n_rows)[: n_subsets * n_rows].reshape(n_subsets, n_rows)
     holdout = _located(space, frames.holdout, keys["holdout"], _distinct(keys["holdout"], chosen))
@@ -169,11 +223,15 @@ def _nearness(space: Space, queries: Located, references: References) -> Nearnes
     asked = queries.but(common)
     if references.n_at_risk() < MIN_AT_RISK or len(asked) < MIN_QUERIES:
         return None
-    train = nearest(space, asked, references.train.but(common))
-    holdout = nearest(space, asked, references.holdout.but(common))
-    nearer = np.where(train.first == holdout.first, 0.5, train.first < holdout.first)
-    cluster = np.where(train.first <= holdout.first, train.row, len(references.train.keys) + holdout.row)
-    return Nearness(clustered(nearer, cluster), mean(train.ratio()), mean(holdout.ratio()), len(asked))
+    train, holdout = references.train.but(common), references.holdout.but(common)
+    sample = holdout.take(np.linspace(0, len(holdout) - 1, min(len(holdout), FLOOR_QUERIES)).astype(np.int64))
+    return Nearness(
+        nearest(space, asked, train),
+        nearest(space, asked, holdout),
+        len(train),
+        len(holdout),
+        nearest_distance(space, sample, train),
+    )
 
 
 def _value(estimates: list[Estimate]) -> float:

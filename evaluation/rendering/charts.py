@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
-from ..measurement import Measured
-from ..report import MISSING_LABEL, OTHER_LABEL, ColumnProfile, Giveaway, Series, TrainingPoint
-from ..wording import number, percent, short
+from ..measurement import Interval, Measured
+from ..report import Giveaway, TestPart, TrainingPoint
+from ..wording import number, short
+from .svg import figure
 
-MAX_LEVELS = 12
 MAX_POINTS = 240
 Point = tuple[float, float]
 
@@ -32,66 +32,47 @@ def range_chart(measured: Measured, limit: float | None = None) -> Markup:
 
     """
     place = _axis(measured, limit)
-    parts = [Markup('<path class="track" d="M8 14H312"/>')]
+    parts = [Markup('<path class="track" d="M2 11H198"/>')]
     if limit is not None:
-        parts.append(Markup('<path class="limit" d="M{x:.1f} 2V26"/>').format(x=place(limit)))
+        parts.append(Markup('<path class="limit" d="M{x:.1f} 1V21"/>').format(x=place(limit)))
     if measured.floor is not None:
-        parts.append(Markup('<path class="floor" d="M{x:.1f} 9h10v10h-10z"/>').format(x=place(measured.floor) - 5))
+        parts.append(Markup('<path class="floor" d="M{x:.1f} 6.5h9v9h-9z"/>').format(x=place(measured.floor) - 4.5))
     if measured.interval is not None:
         low, high = sorted(map(place, measured.interval))
-        bar = Markup('<rect class="interval" x="{x:.1f}" y="11" width="{width:.1f}" height="6" rx="3"/>')
+        bar = Markup('<rect class="interval" x="{x:.1f}" y="8" width="{width:.1f}" height="6" rx="3"/>')
         parts.append(bar.format(x=low, width=max(high - low, 1)))
     if measured.ceiling is not None:
-        diamond = Markup('<path class="ceiling" d="M{x:.1f} 6l8 8l-8 8l-8 -8z"/>')
+        diamond = Markup('<path class="ceiling" d="M{x:.1f} 4l7 7l-7 7l-7 -7z"/>')
         parts.append(diamond.format(x=place(measured.ceiling)))
-    parts.append(Markup('<circle class="value" cx="{x:.1f}" cy="14" r="4"/>').format(x=place(measured.value)))
+    parts.append(Markup('<circle class="value" cx="{x:.1f}" cy="11" r="4"/>').format(x=place(measured.value)))
     numbers = {"value": measured.value, "floor": measured.floor, "ceiling": measured.ceiling, "gate limit": limit}
     said = ", ".join(f"{name} {number(x)}" for name, x in numbers.items() if x is not None)
-    return _svg("range", (320, 28), f"{measured.metric} on its range", f"{said}; better is to the right", parts)
+    title = f"{short(measured.metric)} on its range"
+    return figure("range", (200, 22), title, f"{said}; better is to the right", parts)
 
 
-def column_chart(profile: ColumnProfile) -> Markup:
-    """Return a column's distribution in the three tables: steps over the bins of a number, bars for levels.
-
-    Example:
-        >>> halves = Series(table="train", shares=(0.5, 0.5))
-        >>> profile = ColumnProfile(
-        ...     column="sex", kind="categorical", labels=("f", "m"), series=(halves,), measurements=()
-        ... )
-        >>> column_chart(profile).count("<rect")
-        2
-
-    """
-    is_ordered = profile.kind in {"continuous", "integer", "timestamp", "date", "duration"}
-    return _step_chart(profile) if is_ordered else _level_chart(profile)
-
-
-def heat_map(title: str, names: Sequence[str], cells: Sequence[Sequence[float | None]], scale: float = 1.0) -> Markup:
-    """Return a square map of `cells` (rows and columns are `names`); full colour is reached at plus and minus `scale`.
-
-    **Shape** cells: `(len(names), len(names))`; None is drawn as not measured.
+def part_chart(part: TestPart, scale: Interval) -> Markup:
+    """Return one part of a privacy test, value and interval, on the `scale` that all parts of its statistic share.
 
     Example:
-        >>> heat_map("Train", ["a", "b"], [[None, 0.5], [-0.5, None]]).count("<rect")
-        2
+        >>> attack = TestPart(subject="nearest", statistic="AUC", value=0.5, interval=(0.4, 0.6), verdict="PASS")
+        >>> part_chart(attack, (0.4, 0.8)).count("<rect")
+        1
 
     """
-    left, top, size = 112, 20, 300 / max(len(names), 1)
-    label = Markup('<text class="label end" x="{}" y="{:.1f}">{} <tspan class="faint">{}</tspan></text>')
-    header = Markup('<text class="label mid faint" x="{:.1f}" y="14">{}</text>')
-    labels = [
-        label.format(left - 5, top + (i + 0.5) * size + 3.2, short(name, 15), i + 1) for i, name in enumerate(names)
-    ]
-    labels += [
-        header.format(left + (i + 0.5) * size, i + 1) for i in range(len(names)) if size > 18 or (i + 1) % 5 == 0
-    ]
-    squares = [
-        _cell(left + j * size, top + i * size, size, f"{short(names[i], 32)} × {short(names[j], 32)}", cell, scale)
-        for i, row in enumerate(cells)
-        for j, cell in enumerate(row)
-        if i != j
-    ]
-    return _svg("heat", (left + 302, top + 302), title, f"{len(names)} by {len(names)} columns", labels + squares)
+    low, high = scale
+
+    def place(x: float) -> float:
+        return 6 + 108 * (0.5 if high == low else (x - low) / (high - low))
+
+    parts = [Markup('<path class="track" d="M2 8H118"/>')]
+    if part.interval is not None:
+        left, right = map(place, part.interval)
+        bar = Markup('<rect class="interval" x="{:.1f}" y="5" width="{:.1f}" height="6" rx="3"/>')
+        parts.append(bar.format(left, max(right - left, 1)))
+    parts.append(Markup('<circle class="value" cx="{:.1f}" cy="8" r="3.5"/>').format(place(part.value)))
+    said = f"value {number(part.value)} on a scale from {number(low)} to {number(high)}"
+    return figure("part", (120, 16), f"{short(part.statistic)} of {short(part.subject)}", said, parts)
 
 
 def bar_chart(giveaways: Sequence[Giveaway], title: str) -> Markup:
@@ -113,7 +94,7 @@ def bar_chart(giveaways: Sequence[Giveaway], title: str) -> Markup:
         width, y = max(one.importance, 0.0) / longest * 180 + 1, 20 * i + 4
         values = {"name": short(one.column, 20), "value": number(one.importance)}
         rows.append(row.format(y=y, y_text=y + 9.5, width=width, x_value=142 + width, **values))
-    return _svg("bars", (360, 20 * len(giveaways) + 4), title, f"{len(giveaways)} columns", rows)
+    return figure("bars", (360, 20 * len(giveaways) + 4), title, f"{len(giveaways)} columns", rows)
 
 
 def line_chart(points: Sequence[TrainingPoint]) -> Markup:
@@ -138,7 +119,7 @@ def line_chart(points: Sequence[TrainingPoint]) -> Markup:
     if validation:
         x, y = frame.place(*min(validation, key=lambda point: point[1]))
         parts.append(Markup('<circle class="best" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(x, y))
-    return _svg("lines", (360, 190), "Training curve", "loss over time, on train and on validation rows", parts)
+    return figure("lines", (360, 190), "Training curve", "loss over time, on train and on validation rows", parts)
 
 
 def _finite(points: Sequence[Point]) -> list[Point]:
@@ -187,99 +168,4 @@ def _axis(measured: Measured, limit: float | None) -> Callable[[float], float]:
     numbers = [measured.value, worst, best, *(measured.interval or ()), *([] if limit is None else [limit])]
     low, high = min(numbers), max(numbers)
     left, right = (high, low) if measured.best < measured.worst else (low, high)
-    return lambda x: 160.0 if left == right else 14 + 292 * (x - left) / (right - left)
-
-
-def _step_chart(profile: ColumnProfile) -> Markup:
-    """Draw the shares of a number's bins as steps; what has no place on its axis stands apart at the right, as bars."""
-    apart = [i for i, label in enumerate(profile.labels) if label in (OTHER_LABEL, MISSING_LABEL)]
-    labels = [label for label in profile.labels if label not in (OTHER_LABEL, MISSING_LABEL)]
-    width = (304 - 52 * len(apart)) / max(len(labels), 1)
-    top = max((max(series.shares) for series in profile.series), default=0.0) or 1.0
-    parts = [_steps(series, len(labels), width, top) for series in profile.series]
-    parts += [_bars_apart(profile, i, 312 - 52 * (len(apart) - place), top) for place, i in enumerate(apart)]
-    if labels:
-        ends = Markup(
-            '<text class="label faint" x="8" y="122">{}</text><text class="label end faint" x="{:g}" y="122">{}</text>'
-        )
-        parts.append(ends.format(short(labels[0], 18), 8 + width * len(labels), short(labels[-1], 18)))
-    scale = Markup('<path class="axis" d="M8 108.5H312"/><text class="label faint" x="8" y="9">{}</text>')
-    parts.append(scale.format(percent(top)))
-    return _svg("steps", (320, 126), f"Distribution of {short(profile.column)}", _said(profile), parts)
-
-
-def _steps(series: Series, n_bins: int, width: float, top: float) -> Markup:
-    heights = [108 - 92 * share / top for share in series.shares[:n_bins]]
-    walk = "".join(f"V{y:.1f}H{8 + (i + 1) * width:.1f}" for i, y in enumerate(heights))
-    return Markup('<path class="{} step" d="M8 108{}V108"/>').format(series.table, walk)
-
-
-def _bars_apart(profile: ColumnProfile, index: int, left: float, top: float) -> Markup:
-    """Draw one bar per table for the label at `index`."""
-    bar = Markup('<rect class="{}" x="{:g}" y="{:.1f}" width="11" height="{:.1f}"/>')
-    heights = [(series.table, 92 * series.shares[index] / top) for series in profile.series]
-    bars = [bar.format(table, left + 13 + 13 * i, 108 - height, height) for i, (table, height) in enumerate(heights)]
-    name = Markup('<text class="label mid faint" x="{:g}" y="122">{}</text>')
-    return Markup("").join([*bars, name.format(left + 31, profile.labels[index].strip("()"))])
-
-
-def _level_chart(profile: ColumnProfile) -> Markup:
-    """Draw one row per level: a wide pale bar for train, a narrow one for synthetic inside it, a tick for holdout."""
-    levels = _pooled(profile)
-    top = max((max(shares.values(), default=0.0) for _, shares in levels), default=0.0) or 1.0
-    rows = [_level(20.0 * i, label, shares, 158 / top) for i, (label, shares) in enumerate(levels)]
-    size = (320, 20 * len(levels) + 2)
-    return _svg("levels", size, f"Distribution of {short(profile.column)}", _said(profile), rows)
-
-
-def _level(y: float, label: str, shares: dict[str, float], scale: float) -> Markup:
-    said = ", ".join(f"{table} {percent(share)}" for table, share in shares.items())
-    parts = [Markup("<g><title>{}: {}</title>").format(short(label), said)]
-    parts.append(Markup('<text class="label end" x="108" y="{:g}">{}</text>').format(y + 13.5, short(label, 17)))
-    for table, dy, height in (("train", 3, 14), ("synthetic", 7, 6)):
-        if table in shares:
-            bar = Markup('<rect class="{}" x="114" y="{:g}" width="{:.1f}" height="{}" rx="1"/>')
-            parts.append(bar.format(table, y + dy, scale * shares[table], height))
-    if "holdout" in shares:
-        tick = Markup('<path class="holdout tick" d="M{:.1f} {:g}v16"/>')
-        parts.append(tick.format(114 + scale * shares["holdout"], y + 2))
-    value = Markup('<text class="label end" x="318" y="{:g}">{}</text></g>')
-    parts.append(value.format(y + 13.5, percent(shares.get("synthetic", 0.0))))
-    return Markup("").join(parts)
-
-
-def _pooled(profile: ColumnProfile) -> list[tuple[str, dict[str, float]]]:
-    """Return the levels with their share per table; of many, the largest, the sum of the others, and the missing."""
-    levels: list[tuple[str, dict[str, float]]] = [
-        (label, {series.table: series.shares[i] for series in profile.series}) for i, label in enumerate(profile.labels)
-    ]
-    if len(levels) <= MAX_LEVELS:
-        return levels
-    last = [level for level in levels if level[0] == MISSING_LABEL]
-    plain = [level for level in levels if level[0] != MISSING_LABEL]
-    plain.sort(key=lambda level: (level[0] == OTHER_LABEL, -max(level[1].values(), default=0.0)))
-    n_kept = MAX_LEVELS - 1 - len(last)
-    rest: dict[str, float] = {
-        series.table: sum(shares[series.table] for _, shares in plain[n_kept:]) for series in profile.series
-    }
-    return [*plain[:n_kept], (OTHER_LABEL, rest), *last]
-
-
-def _said(profile: ColumnProfile) -> str:
-    tables = ", ".join(series.table for series in profile.series)
-    return f"share of rows in each of {len(profile.labels)} bins or levels: {tables}"
-
-
-def _cell(x: float, y: float, size: float, title: str, value: float | None, scale: float) -> Markup:
-    strength = 0.0 if value is None else min(abs(value) / scale, 1.0)
-    kind = "none" if value is None else "minus" if value < 0 else "plus"
-    cell = Markup(
-        '<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill-opacity="{:.2f}">'
-        "<title>{}: {}</title></rect>"
-    )
-    return cell.format(kind, x, y, size - 1, size - 1, 1 if value is None else strength, title, number(value, 2))
-
-
-def _svg(kind: str, size: tuple[float, float], title: str, description: str, parts: Sequence[Markup]) -> Markup:
-    head = Markup('<svg class="chart {}" viewBox="0 0 {:g} {:g}" role="img"><title>{}</title><desc>{}</desc>')
-    return head.format(kind, *size, title, description) + Markup("").join(parts) + Markup("</svg>")
+    return lambda x: 100.0 if left == right else 10 + 180 * (x - left) / (right - left)

@@ -63,6 +63,7 @@ def evaluate(
 def _judged(report: Report, page: Path) -> Outcome:
     failures = report.failures()
     verdict = f"Verdict    {report.verdict}, {len(failures)} of {len(report.gates)} gates failed"
-    lines = (verdict, *(f"           {reason}" for reason in failures), f"Report     {page}")
-    facts = {"verdict": report.verdict, "failures": failures, "report": str(page)}
+    reasons = [*failures, *report.reviews()]
+    lines = (verdict, *(f"           {reason}" for reason in reasons), f"Report     {page}")
+    facts = {"verdict": report.verdict, "failures": failures, "reviews": report.reviews(), "report": str(page)}
     return Outcome("refused", lines, facts, exit_code=3) if failures else Outcome("done", lines, facts)

@@ -69,21 +69,27 @@ def _run_flow(config: Path, settings: tuple[str, ...]) -> Release:
 def _published(release: Release) -> Outcome:
     report = release.folder / "report.html"
     lines = (
-        f"Verdict    PASS, {release.n_passed} gate{'s' if release.n_passed != 1 else ''} passed",
+        f"Verdict    {release.verdict}, {release.n_passed} gate{'s' if release.n_passed != 1 else ''} passed",
+        *(f"           {reason}" for reason in release.reviews),
         f"Published  {shown(release.folder)}",
         f"Report     {shown(report)}",
     )
-    facts = {**release.model_dump(mode="json"), "verdict": "PASS", "report": str(report)}
+    facts = {**release.model_dump(mode="json"), "verdict": release.verdict, "report": str(report)}
     return Outcome("published", lines, facts)
 
 
 def _refused(refusal: RunRefusedError) -> Outcome:
     report = refusal.folder / "report.html"
     lines = (
-        f"Verdict    FAIL, {refusal.actual}",
+        f"Verdict    {refusal.verdict}, {refusal.actual}",
         *(f"           {reason}" for reason in refusal.failures),
         "Published  nothing; the last release stays current",
         f"Report     {shown(report)}",
     )
-    facts = {"verdict": "FAIL", "failures": refusal.failures, "folder": str(refusal.folder), "report": str(report)}
+    facts = {
+        "verdict": refusal.verdict,
+        "failures": refusal.failures,
+        "folder": str(refusal.folder),
+        "report": str(report),
+    }
     return Outcome("refused", lines, facts, exit_code=3)

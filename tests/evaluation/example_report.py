@@ -20,8 +20,10 @@ from evaluation.report import (
     ReportedColumn,
     RunIdentity,
     Series,
+    Subgroup,
     TrainingPoint,
 )
+from tests.evaluation.example_privacy import Privacy, privacy_tests
 
 NAMES = ("month", "carrier", "origin", "dest", "departed_at", "dep_delay", "arr_delay", "air_time", "distance", "late")
 KINDS = ("integer", "categorical", "categorical", "categorical", "timestamp", *["continuous"] * 4, "boolean")
@@ -74,6 +76,28 @@ def overall(*, leaking: bool = False, target: bool = True) -> tuple[Measurement,
     )  # fmt: skip
 
 
+def more_families() -> tuple[Measurement, ...]:
+    """The families that no default gate judges."""
+    up = {"best": 1.0, "worst": 0.0}
+    return (
+        measured("alpha_precision", "joint", 0.962, interval=(0.951, 0.973), ceiling=0.981, floor=0.41, **up),
+        measured("beta_recall", "joint", 0.931, interval=(0.92, 0.942), ceiling=0.977, floor=0.38, **up),
+        measured("worst_subgroup_error", "subgroups", 0.118, interval=(0.082, 0.154), ceiling=0.071, floor=0.39),
+        Unmeasured(metric="missing_subgroups", family="subgroups", reason="no column is nullable", applicable=False),
+    )  # fmt: skip
+
+
+def subgroups() -> tuple[Subgroup, ...]:
+    def group(level: str, place: int) -> Subgroup:
+        value, share = 0.12 / (place + 1), 0.03 * (place + 1)
+        error = measured("subgroup_error", "subgroups", value, interval=(value / 1.2, value * 1.25), ceiling=0.05)
+        few = Unmeasured(metric="subgroup_utility", family="subgroups", reason="fewer than 50 holdout rows")
+        own = (error, few) if place == 0 else (error,)
+        return Subgroup(column="carrier", level=level, share_train=share, share_synthetic=0.8 * share, measurements=own)
+
+    return tuple(group(level, place) for place, level in enumerate(("F9", "AS", "(other)", "VX")))
+
+
 def profile(name: str, kind: str, place: int, levels: Sequence[str] = LEVELS) -> ColumnProfile:
     rng = np.random.default_rng(place)
     labels = tuple(levels)
@@ -88,7 +112,10 @@ def profile(name: str, kind: str, place: int, levels: Sequence[str] = LEVELS) ->
         shares = shape * np.exp(noise * rng.standard_normal(len(shape)))
         series.append(Series(table=table, shares=tuple((shares / shares.sum()).tolist())))
     metric = "tvd" if kind in {"categorical", "boolean"} else "ks"
-    error = measured(metric, "marginals", 0.003 * (place + 1), ceiling=0.004, subject=name)
+    value = 0.003 * (place + 1)
+    error = measured(
+        metric, "marginals", value, interval=(0.8 * value, 1.2 * value), ceiling=0.004, floor=0.4, subject=name
+    )
     missing = measured("missing_rate_error", "marginals", 0.001 * place, ceiling=0.002, subject=name)
     return ColumnProfile(column=name, kind=kind, labels=labels, series=tuple(series), measurements=(error, missing))
 
@@ -103,11 +130,17 @@ def pair(first: str, second: str, place: int) -> PairProfile:
 
 
 def example_report(
-    *, names: Sequence[str] = NAMES, leaking: bool = False, target: bool = True, gates: Gates | None = None
+    *,
+    names: Sequence[str] = NAMES,
+    leaking: bool = False,
+    target: bool = True,
+    gates: Gates | None = None,
+    privacy: Privacy = "PASS",
 ) -> Report:
-    """Return a report on columns called `names`; `leaking` makes two gates fail."""
-    measurements = overall(leaking=leaking, target=target)
-    results, verdict = judge(measurements, gates or Gates())
+    """Return a report on columns called `names`; `leaking` makes gates and privacy tests fail, as copied rows would."""
+    measurements = (*overall(leaking=leaking, target=target), *more_families())
+    tests = privacy_tests("FAIL" if leaking else privacy)
+    results, verdict = judge(measurements, tests, gates or Gates())
     kinds = [KINDS[i % len(KINDS)] for i in range(len(names))]
     pairs = [pair(a, b, i) for i, (a, b) in enumerate(combinations(names[:25], 2))]
     return Report(
@@ -127,6 +160,8 @@ def example_report(
         columns=tuple(profile(name, kinds[i], 11 - i % 12) for i, name in enumerate(names)),
         pairs=tuple(sorted(pairs, key=lambda pair: -pair.contingency_error)),
         giveaways=tuple(Giveaway(column=name, importance=0.04 / (i + 1)) for i, name in enumerate(names[:8])),
+        privacy=tests,
+        subgroups=subgroups(),
         training=tuple(
             TrainingPoint(
                 step=i * 10, elapsed_s=i * 0.6, train_loss=12 + 9 * math.exp(-i / 20) - i / 120,

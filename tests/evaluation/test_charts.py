@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 import pytest
 from markupsafe import Markup
 
-from evaluation import charts
 from evaluation.measurement import Measured
-from evaluation.report import MISSING_LABEL, OTHER_LABEL, Giveaway, Series, TrainingPoint
+from evaluation.rendering import charts, distributions, heat_maps
+from evaluation.report import MISSING_LABEL, OTHER_LABEL, Giveaway, Series, TestPart, TrainingPoint
 from tests.evaluation.example_report import KINDS, measured, profile
 
 HOSTILE = (
@@ -35,7 +35,7 @@ def mark(chart: Markup, name: str) -> float:
     if name == "value":
         return float(node.get("cx", "nan"))
     left = float(re.findall(r"[\d.]+", node.get("d", ""))[0])
-    return left + 5 if name == "floor" else left
+    return left + 4.5 if name == "floor" else left
 
 
 @pytest.mark.parametrize("metric", [
@@ -50,28 +50,30 @@ def test_better_is_to_the_right_whichever_way_the_metric_runs(metric: Measured) 
 
 def test_a_range_is_drawn_to_scale() -> None:
     chart = charts.range_chart(measured("shape_error", "marginals", 0.25, floor=1.0, ceiling=0.0))
-    assert mark(chart, "value") == pytest.approx(14 + 292 * 0.75, abs=0.1)
+    assert mark(chart, "value") == pytest.approx(10 + 180 * 0.75, abs=0.1)
 
 
 @pytest.mark.parametrize(
     "company", [{}, {"floor": 0.0, "ceiling": 0.0}, {"interval": (0.0, 0.0), "best": 0.0, "worst": 0.0}]
 )
 def test_a_range_without_width_or_company_is_drawn(company: dict[str, object]) -> None:
-    assert 0 <= mark(charts.range_chart(measured("shape_error", "marginals", 0.0, **company)), "value") <= 320
+    assert 0 <= mark(charts.range_chart(measured("shape_error", "marginals", 0.0, **company)), "value") <= 200
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_column_shows_the_three_tables(kind: str) -> None:
-    classes = " ".join(node.get("class", "") for node in parsed(charts.column_chart(profile("a", kind, 0))).iter())
+    classes = " ".join(
+        node.get("class", "") for node in parsed(distributions.column_chart(profile("a", kind, 0))).iter()
+    )
     assert all(table in classes for table in ("train", "holdout", "synthetic"))
 
 
 def test_many_levels_are_pooled_without_losing_a_share() -> None:
     found = profile("a", "categorical", 0, levels=[f"level {i}" for i in range(200)])
-    root = parsed(charts.column_chart(found))
+    root = parsed(distributions.column_chart(found))
     widths = [float(node.get("width", "nan")) for node in root.iter("rect") if node.get("class") == "train"]
     shares = found.series[0].shares
-    assert len(widths) == charts.MAX_LEVELS
+    assert len(widths) == distributions.MAX_LEVELS
     assert sum(widths) / max(widths) == pytest.approx(1 / max(shares), rel=0.01)
     assert OTHER_LABEL in list(root.itertext())
 
@@ -86,7 +88,7 @@ def test_what_is_no_number_stands_apart_from_the_steps() -> None:
             ),
         }
     )
-    root = parsed(charts.column_chart(found))
+    root = parsed(distributions.column_chart(found))
     bars = [(node.get("class"), float(node.get("height", "nan"))) for node in root.iter("rect")]
     assert bars == [("train", 46.0), ("synthetic", 57.5), ("train", 23.0), ("synthetic", 57.5)]
     assert [node.text for node in root.iter("text")][:4] == ["other", "missing", "1", "2"]
@@ -94,11 +96,31 @@ def test_what_is_no_number_stands_apart_from_the_steps() -> None:
 
 
 def test_a_heat_map_tells_sign_strength_and_absence() -> None:
-    root = parsed(charts.heat_map("map", ["a", "b"], [[None, 0.1], [-0.3, None]], scale=0.2))
+    root = parsed(heat_maps.heat_map("map", ["a", "b"], [[None, 0.1], [-0.3, None]], scale=0.2))
     cells = [(node.get("class"), float(node.get("fill-opacity", "nan"))) for node in root.iter("rect")]
     assert cells == [("plus", 0.5), ("minus", 1.0)]
-    root = parsed(charts.heat_map("map", ["a", "b"], [[None, None], [None, None]]))
+    root = parsed(heat_maps.heat_map("map", ["a", "b"], [[None, None], [None, None]]))
     assert {node.get("class") for node in root.iter("rect")} == {"none"}
+
+
+def test_the_names_stand_beside_the_rows_of_the_map() -> None:
+    names = ["a", "b", "c"]
+    cells = [[None, 0.1, 0.2], [0.1, None, 0.3], [0.2, 0.3, None]]
+    heights = [float(n.get("y", "nan")) for n in parsed(heat_maps.heat_names(names)).iter("text")]
+    rows = sorted({(float(n.get("y", "nan")), float(n.get("height", "nan")))
+                   for n in parsed(heat_maps.heat_map("map", names, cells)).iter("rect")})  # fmt: skip
+    assert all(top < height < top + size for height, (top, size) in zip(heights, rows, strict=True))
+    boxes = [parsed(chart).get("viewBox", "").split()[-1]
+             for chart in (heat_maps.heat_names(names), heat_maps.heat_map("map", names, cells))]  # fmt: skip
+    assert boxes[0] == boxes[1]
+
+
+@pytest.mark.parametrize("scale", [(0.4, 0.8), (0.5, 0.5)])
+def test_a_part_is_drawn_on_the_scale_of_its_statistic(scale: tuple[float, float]) -> None:
+    part = TestPart(subject="nearest", statistic="AUC", value=0.5, interval=(0.4, 0.6), verdict="PASS")
+    chart = charts.part_chart(part, scale)
+    place = 6 + 108 * (0.25 if scale == (0.4, 0.8) else 0.5)
+    assert mark(chart, "value") == pytest.approx(place, abs=0.1)
 
 
 def test_giveaways_keep_their_order_and_never_run_backwards() -> None:
@@ -137,10 +159,13 @@ def test_losses_that_are_not_numbers_are_left_out() -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_names_and_levels_are_text_only(text: str) -> None:
     drawn = [
-        charts.column_chart(profile(text, "categorical", 0, levels=(text, "b"))),
-        charts.column_chart(profile(text, "continuous", 0)),
-        charts.heat_map(text[:50].replace("\x00", ""), [text, "b"], [[None, 0.1], [0.1, None]]),
+        distributions.column_chart(profile(text, "categorical", 0, levels=(text, "b"))),
+        distributions.column_chart(profile(text, "continuous", 0)),
+        heat_maps.heat_map(text[:50].replace("\x00", ""), [text, "b"], [[None, 0.1], [0.1, None]]),
+        heat_maps.heat_names([text, "b"]),
         charts.bar_chart([Giveaway(column=text, importance=0.1)], "Bars"),
+        charts.part_chart(TestPart(subject=text, statistic=text, value=0.5, verdict="PASS"), (0.0, 1.0)),
+        charts.range_chart(measured(text, "privacy", 0.5)),
     ]
     for chart in drawn:
         assert {node.tag for node in parsed(chart).iter()} <= {
@@ -149,6 +174,7 @@ def test_names_and_levels_are_text_only(text: str) -> None:
             "desc",
             "g",
             "rect",
+            "circle",
             "path",
             "text",
             "tspan",

@@ -8,16 +8,16 @@ from pydantic import ValidationError
 
 from evaluation.gate import Gate, Gates, judge
 from evaluation.measurement import Measurement, Unmeasured
-from evaluation.report import GateResult
+from evaluation.report import GateResult, PrivacyTest
 from tests.evaluation.example_report import measured, overall
 
-LEAKS = ("dcr_share", "exact_copies", "exact_copies_p")
+QUALITY = ("shape_error", "trend_error", "missing_rate_error", "c2st_auc", "utility_gap")
 ALL_OFF = {name: "off" for name, _ in Gates().named()}
 
 
 def decide(gate: dict[str, Any], *measurements: Measurement) -> GateResult:
     """Judge one gate alone."""
-    results, verdict = judge(measurements, Gates.model_validate(ALL_OFF | {"also": [gate]}))
+    results, verdict = judge(measurements, [], Gates.model_validate(ALL_OFF | {"also": [gate]}))
     assert verdict == ("FAIL" if results[-1].verdict == "FAIL" else "PASS")
     return results[-1]
 
@@ -26,22 +26,62 @@ def auc(value: float = 0.6, **company: object) -> Measurement:
     return measured("c2st_auc", "detection", value, best=0.5, **company)
 
 
-def test_defaults_pass_a_good_table_and_fail_a_leaking_one() -> None:
-    results, verdict = judge(overall(), Gates())
+def privacy_test(name: str, verdict: str = "PASS") -> PrivacyTest:
+    return PrivacyTest.model_validate(
+        {"name": name, "verdict": verdict, "statistic": "s", "value": 0.1, "interval": (0.0, 0.2), "rule": "r",
+         "reason": f"{name} says {verdict}.", "detection_limit": "Ten rows."}
+    )  # fmt: skip
+
+
+def all_tests(**verdicts: str) -> list[PrivacyTest]:
+    names = [name for name, gate in Gates().named() if gate == "on"]
+    return [privacy_test(name, verdicts.get(name, "PASS")) for name in names]
+
+
+def test_defaults_pass_a_good_table() -> None:
+    results, verdict = judge(overall(), all_tests(), Gates())
     assert verdict == "PASS"
     assert {result.verdict for result in results} == {"PASS"}
-    results, verdict = judge(overall(leaking=True), Gates())
-    assert verdict == "FAIL"
-    assert {result.name for result in results if result.verdict == "FAIL"} == set(LEAKS)
+    assert [result.name for result in results][:5] == list(QUALITY)
+
+
+@pytest.mark.parametrize(
+    ("of_test", "expected"),
+    [("PASS", "PASS"), ("REVIEW", "REVIEW"), ("FAIL", "FAIL"), ("NOT TESTABLE", "FAIL"), ("NOT APPLICABLE", "PASS")],
+)
+def test_the_worst_verdict_decides(of_test: str, expected: str) -> None:
+    results, verdict = judge(overall(), all_tests(g4_membership=of_test), Gates())
+    assert verdict == expected
+    result = next(result for result in results if result.name == "g4_membership")
+    assert (result.verdict, result.interval, result.detection_limit) == (of_test, (0.0, 0.2), "Ten rows.")
+
+
+def test_a_failed_bound_outweighs_a_review() -> None:
+    bad = [measured("c2st_auc", "detection", 0.99, best=0.5) if m.metric == "c2st_auc" else m for m in overall()]
+    assert judge(bad, all_tests(g1_copies="REVIEW"), Gates())[1] == "FAIL"
+
+
+def test_a_privacy_test_that_is_missing_or_came_twice_fails() -> None:
+    for tests in (all_tests()[1:], [*all_tests(), privacy_test("g0_identifiers")]):
+        results, verdict = judge(overall(), tests, Gates())
+        assert verdict == "FAIL"
+        assert [result.name for result in results if result.verdict == "FAIL"] == ["g0_identifiers"]
+
+
+def test_a_privacy_test_can_be_switched_off() -> None:
+    gates = Gates.model_validate({"g4_membership": "off"})
+    results, verdict = judge(overall(), all_tests(g4_membership="FAIL"), gates)
+    assert verdict == "PASS"
+    assert next(result.verdict for result in results if result.name == "g4_membership") == "OFF"
 
 
 def test_toml_overrides_a_bound_and_keeps_what_the_gate_judges() -> None:
-    text = "[gates]\nc2st_auc = { at_most = 0.7 }\ndcr_share = { at_most = 0.52 }\nutility_gap = 'off'"
+    text = "[gates]\nc2st_auc = { at_most = 0.7 }\nshape_error = { at_most = 0.1 }\nutility_gap = 'off'"
     gates = Gates.model_validate(tomllib.loads(text)["gates"])
     assert gates.c2st_auc == Gate(metric="c2st_auc", at_most=0.7)
-    assert gates.dcr_share == Gate(metric="dcr_share", at_most=0.52, judges="interval")
+    assert gates.shape_error == Gate(metric="shape_error", at_most=0.1, judges="excess")
     assert gates.utility_gap == "off"
-    assert gates.shape_error == Gates().shape_error
+    assert gates.trend_error == Gates().trend_error
 
 
 def test_a_given_side_replaces_the_default_side() -> None:
@@ -122,17 +162,17 @@ def test_missing_unmeasured_and_ambiguous_numbers_fail() -> None:
 
 
 def test_what_does_not_apply_does_not_fail() -> None:
-    results, verdict = judge(overall(target=False), Gates())
+    results, verdict = judge(overall(target=False), all_tests(), Gates())
     utility = next(result for result in results if result.name == "utility_gap")
     assert (verdict, utility.verdict, utility.value) == ("PASS", "NOT APPLICABLE", None)
     assert "no target is declared" in utility.reason
 
 
 def test_a_gate_that_is_off_stays_in_the_report() -> None:
-    results, verdict = judge(overall(leaking=True), Gates.model_validate(dict.fromkeys(LEAKS, "off")))
+    results, verdict = judge(overall(), all_tests(), Gates.model_validate(dict.fromkeys(QUALITY, "off")))
     off = {result.name: result.reason for result in results if result.verdict == "OFF"}
     assert verdict == "PASS"
-    assert set(off) == set(LEAKS)
+    assert set(off) == set(QUALITY)
     assert all("switches this gate off" in reason for reason in off.values())
 
 

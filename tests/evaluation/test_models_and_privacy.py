@@ -4,13 +4,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from evaluation.config import EvaluationConfig
+from evaluation.config import EvaluationConfig, PrivacyConfig
 from evaluation.features import Frames, frames_of
 from evaluation.fidelity.detection import measure_detection
 from evaluation.measurement import Measured, Unmeasured
 from evaluation.metric import Findings
 from evaluation.privacy.copies import exact_copies, row_keys
-from evaluation.privacy.nearest_records import measure_privacy
+from evaluation.privacy.nearest_records import measure_nearest_records
 from evaluation.privacy.neighbours import Space, nearest
 from evaluation.tables import Tables
 from evaluation.utility.downstream import measure_utility
@@ -184,26 +184,26 @@ def test_nearest_neighbours_are_exact_across_blocks() -> None:
 
 @pytest.fixture(scope="module")
 def leaking() -> Findings:
-    return measure_privacy(frames(bootstrap(draw(2_000, 1), 1_500)), CONFIG, seed=0)
+    return measure_nearest_records(frames(bootstrap(draw(2_000, 1), 1_500)), CONFIG, seed=0)
 
 
 def test_copies_of_train_are_flagged(leaking: Findings) -> None:
     assert number(leaking, "dcr_share").interval[0] > 0.7
     assert number(leaking, "dcr_share").value == pytest.approx(number(leaking, "dcr_share").floor, abs=0.05)
     assert number(leaking, "exact_copies").value == pytest.approx(0.5)  # an equal-sized train holds half of the copies
-    assert number(leaking, "exact_copies_p").value == pytest.approx(1 / (1 + CONFIG.permutations))
+    assert number(leaking, "exact_copies_p").value == pytest.approx(1 / (1 + CONFIG.privacy.permutations))
     assert number(leaking, "nndr").value < number(leaking, "nndr").ceiling - 0.3
 
 
 def test_privacy_is_the_same_at_the_same_seed_and_in_any_row_order(leaking: Findings) -> None:
-    assert measure_privacy(frames(bootstrap(draw(2_000, 1), 1_500)), CONFIG, seed=0) == leaking
-    again = measure_privacy(frames(reorder(bootstrap(draw(2_000, 1), 1_500))), CONFIG, seed=0)
+    assert measure_nearest_records(frames(bootstrap(draw(2_000, 1), 1_500)), CONFIG, seed=0) == leaking
+    again = measure_nearest_records(frames(reorder(bootstrap(draw(2_000, 1), 1_500))), CONFIG, seed=0)
     for metric in ("dcr_share", "exact_copies", "exact_copies_p", "nndr"):
         assert number(again, metric).value == pytest.approx(number(leaking, metric).value)
 
 
 def test_fresh_rows_lean_to_neither_side() -> None:
-    found = [measure_privacy(frames(draw(1_000, seed), seed=seed), CONFIG, seed=0) for seed in range(3, 15)]
+    found = [measure_nearest_records(frames(draw(1_000, seed), seed=seed), CONFIG, seed=0) for seed in range(3, 15)]
     shares = [number(each, "dcr_share") for each in found]
     assert np.mean([m.value for m in shares]) == pytest.approx(0.5, abs=0.02)
     assert np.mean([m.interval[0] <= 0.5 <= m.interval[1] for m in shares]) > 0.8
@@ -216,7 +216,7 @@ def test_share_grows_with_the_share_of_copies() -> None:
     train, fresh, values = draw(2_000, 1), draw(1_000, 3), []
     for n_copies in (0, 300, 1_000):
         mixed = pa.concat_tables([bootstrap(train, n_copies), fresh.slice(n_copies)])
-        values.append(number(measure_privacy(frames(mixed), CONFIG, seed=0), "dcr_share").value)
+        values.append(number(measure_nearest_records(frames(mixed), CONFIG, seed=0), "dcr_share").value)
     assert values == sorted(values)
     assert values[1] > values[0] + 0.03
 
@@ -233,7 +233,7 @@ def discrete_frames(synthetic: pa.Table, seed: int = 0, n_train: int = 2_000) ->
 
 
 def copies_p(frames: Frames, seed: int = 0) -> tuple[Measured, Measured]:
-    value, p = exact_copies(frames, row_keys(frames), EvaluationConfig(permutations=199), seed)
+    value, p = exact_copies(frames, row_keys(frames), EvaluationConfig(privacy=PrivacyConfig(permutations=199)), seed)
     assert isinstance(value, Measured)
     assert isinstance(p, Measured)
     return value, p
@@ -274,7 +274,7 @@ def test_row_keys_are_equal_exactly_where_rows_are() -> None:
 
 @pytest.mark.parametrize(("n_holdout", "reason"), [(499, "not testable"), (500, None)])
 def test_a_small_holdout_is_not_testable(n_holdout: int, reason: str | None) -> None:
-    found = measure_privacy(frames(draw(300, 3), n_holdout=n_holdout), CONFIG, seed=0).measurements
+    found = measure_nearest_records(frames(draw(300, 3), n_holdout=n_holdout), CONFIG, seed=0).measurements
     assert [isinstance(m, Unmeasured) for m in found] == [reason is not None] * 4
     assert all(reason in m.reason for m in found if isinstance(m, Unmeasured))
 
@@ -282,7 +282,9 @@ def test_a_small_holdout_is_not_testable(n_holdout: int, reason: str | None) -> 
 def test_a_table_of_common_records_only_has_nobody_to_point_to() -> None:
     schema = Schema(columns=(Categorical(name="x", arrow="string"),))
     parts = [pa.table({"x": list("ab" * 500)}) for _ in range(3)]
-    found = {m.metric: m for m in measure_privacy(frames_of(Tables(schema, *parts)), CONFIG, seed=0).measurements}
+    found = {
+        m.metric: m for m in measure_nearest_records(frames_of(Tables(schema, *parts)), CONFIG, seed=0).measurements
+    }
     assert isinstance(found["dcr_share"], Unmeasured)
     assert found["exact_copies"].value == 0.0
 
@@ -295,7 +297,7 @@ def partly_common(n_rows: int, seed: int, copies_each: int = 1) -> pa.Table:
 
 def measured_privacy(train: pa.Table, holdout: pa.Table, synthetic: pa.Table) -> Findings:
     schema = Schema(columns=(Continuous(name="x", arrow="double"),))
-    return measure_privacy(frames_of(Tables(schema, train, holdout, synthetic)), CONFIG, seed=0)
+    return measure_nearest_records(frames_of(Tables(schema, train, holdout, synthetic)), CONFIG, seed=0)
 
 
 def test_common_records_do_not_dilute_copies_of_records_of_their_own() -> None:
@@ -315,7 +317,9 @@ def test_a_record_that_train_holds_twice_is_still_one_record() -> None:
 @pytest.mark.parametrize(("n_train", "n_holdout"), [(600, 1_800), (1_800, 600)])
 def test_neither_side_gains_by_having_more_rows(n_train: int, n_holdout: int) -> None:
     found = [
-        measure_privacy(frames(draw(800, seed), n_train=n_train, n_holdout=n_holdout, seed=seed), CONFIG, seed=0)
+        measure_nearest_records(
+            frames(draw(800, seed), n_train=n_train, n_holdout=n_holdout, seed=seed), CONFIG, seed=0
+        )
         for seed in range(3, 9)
     ]
     assert np.mean([number(each, "dcr_share").value for each in found]) == pytest.approx(0.5, abs=0.03)

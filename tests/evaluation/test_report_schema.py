@@ -10,6 +10,7 @@ from evaluation.rendering.render import report_json
 from evaluation.report import Report, report_schema
 from evaluation.write_schema import SCHEMA_FILE, schema_text
 from tests.evaluation.example_report import example_report
+from tests.evaluation.hostile_report import HOSTILE, with_texts
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,9 +24,17 @@ def test_the_schema_is_itself_valid() -> None:
     jsonschema.Draft202012Validator.check_schema(report_schema())
 
 
-@pytest.mark.parametrize("leaking", [False, True])
-def test_report_json_fits_the_schema_and_comes_back_equal(leaking: bool) -> None:
-    report = example_report(leaking=leaking, target=leaking)
+REPORTS = {
+    "PASS": example_report(target=False),
+    "REVIEW": example_report(privacy="REVIEW"),
+    "FAIL": example_report(leaking=True),
+    "hostile": with_texts(HOSTILE),
+}
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_report_json_fits_the_schema_and_comes_back_equal(name: str) -> None:
+    report = REPORTS[name]
     text = report_json(report)
     jsonschema.validate(json.loads(text), report_schema())
     assert Report.model_validate_json(text) == report
@@ -36,3 +45,12 @@ def test_the_schema_refuses_an_unknown_verdict_and_an_unknown_key() -> None:
     for change in ({"verdict": "MAYBE"}, {"rows": []}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(content | change, report_schema())
+
+
+def test_a_program_finds_the_verdict_and_each_gates_own() -> None:
+    content = json.loads(report_json(REPORTS["FAIL"]))
+    assert content["verdict"] == "FAIL"
+    assert {"verdict", "value", "interval", "reason"} <= content["gates"][0].keys()
+    tests = {test["name"]: test for test in content["privacy"]}
+    assert tests["g1_copies"]["verdict"] == "FAIL"
+    assert {"statistic", "value", "interval", "reason", "detection_limit", "parts"} <= tests["g1_copies"].keys()

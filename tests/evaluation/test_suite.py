@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from evaluation.config import FAMILIES, EvaluationConfig
+from evaluation.config import FAMILIES, EvaluationConfig, PrivacyConfig
 from evaluation.features import frames_of
 from evaluation.fidelity.profiles import profile_columns
 from evaluation.gate import Gates
-from evaluation.measurement import Unmeasured
+from evaluation.measurement import Measured, Unmeasured
 from evaluation.report import MISSING_LABEL, OTHER_LABEL, ColumnProfile, Report
 from evaluation.suite import METRICS, evaluate
 from evaluation.tables import Tables
@@ -21,7 +21,18 @@ from pipeline.schema import Schema
 from tests import zoo
 from tests.evaluation.mixed_table import SCHEMA, bootstrap, draw, shuffle_columns, tables
 
-QUICK = EvaluationConfig(detection_folds=2, detection_rows=300, utility_rows=300, permutations=99)
+WITHOUT_FLOOR = (
+    "augmentation_gain",
+    "membership_tpr",
+    "membership_auc",
+    "attribute_inference_risk",
+    "singling_out_risk",
+)
+"""What a leaking or useless table would show costs a second attack or fit, and is not measured."""
+NOISY = ("importance_agreement", "learner_agreement")  # rank correlations of a few columns and learners
+QUICK = EvaluationConfig(
+    detection_folds=2, detection_rows=300, utility_rows=300, privacy=PrivacyConfig(permutations=99)
+)
 
 
 def thirds(table: pa.Table, schema: Schema, target: str | None = None) -> Tables:
@@ -41,28 +52,32 @@ def failed(report: Report) -> set[str]:
 
 
 def test_an_honest_table_passes(honest: Report) -> None:
-    assert (honest.verdict, honest.failures()) == ("PASS", [])
+    assert honest.failures() == []
+    assert honest.verdict in ("PASS", "REVIEW")  # 1,500 rows are few for the privacy tests
     assert {m.family for m in honest.measurements} == set(FAMILIES)
-    assert not [m for m in honest.measurements if isinstance(m, Unmeasured)]
+    assert not [m for m in honest.measurements if isinstance(m, Unmeasured) and m.applicable]
 
 
 def test_every_overall_number_has_its_scale_and_source(honest: Report) -> None:
-    for m in honest.measurements:
+    for m in (m for m in honest.measurements if isinstance(m, Measured)):
         assert m.best != m.worst
         assert m.source
         assert m.n_rows > 0
-        if m.metric != "exact_copies_p":  # a p-value is its own yardstick
-            assert m.ceiling is not None
-            assert m.floor is not None
-            assert abs(m.value - m.ceiling) < abs(m.value - m.floor), m.metric
+        if m.metric == "exact_copies_p":  # a p-value is its own yardstick
+            continue
+        assert m.ceiling is not None, m.metric
+        if m.metric not in WITHOUT_FLOOR:
+            assert m.floor is not None, m.metric
+            if m.metric not in NOISY:
+                assert abs(m.value - m.ceiling) < abs(m.value - m.floor), m.metric
 
 
 def test_copies_fail_on_privacy_and_shuffled_columns_on_quality() -> None:
     copies = evaluate(tables(bootstrap(draw(2_000, 1), 1_500), target="member"), QUICK, seed=0)
     shuffled = evaluate(tables(shuffle_columns(draw(1_500, 3)), target="member"), QUICK, seed=0)
-    assert {"dcr_share", "exact_copies"} <= failed(copies)
+    assert {"g1_copies", "g3_nearest_records", "g4_membership"} <= failed(copies)
     assert {"c2st_auc", "utility_gap"} <= failed(shuffled)
-    assert not failed(shuffled) & {"exact_copies", "shape_error"}
+    assert not failed(shuffled) & {"g1_copies", "shape_error"}
 
 
 def test_the_same_seed_gives_the_same_report(honest: Report) -> None:

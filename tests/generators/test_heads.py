@@ -3,16 +3,9 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from generators.heads import (
-    TokenEmbedding,
-    TokenHead,
-    TokenMatrix,
-    damped_features,
-    draw_tokens,
-    ordinal_basis,
-    owns_vector,
-)
+from generators.heads import TokenEmbedding, TokenHead, draw_tokens
 from generators.nets import fourier_features
+from generators.token_matrix import TokenMatrix, damped_features, ordinal_basis, owns_vector
 from pipeline.encoded import Layout, TokenColumn
 
 from .tables import binned_column, every_row, rng, token_column, token_layout
@@ -85,6 +78,27 @@ def test_sampling_and_training_read_the_same_head():
     for column in range(3):
         log_p = head.columns().logits(hidden[:, column], column).log_softmax(1)[:, tokens[0, column]]
         torch.testing.assert_close(log_p, -nll[:, column])
+
+
+@pytest.mark.parametrize("n_rows", [3, 400], ids=["through the features", "from the matrix"])
+def test_vectors_are_the_rows_of_the_matrix(n_rows):
+    layout = Layout((*MIXED.columns, binned_column("x", 300)))
+    matrix = TokenMatrix(layout, 6, rng(), scale=1.0)
+    tokens = torch.stack([torch.randint(size, (n_rows,), generator=rng(size)) for size in layout.sizes], 1)
+    torch.testing.assert_close(matrix.vectors(tokens), matrix()[tokens + matrix.offsets])
+
+
+def test_logits_are_products_with_the_rows_of_the_matrix():
+    counts = np.full(300, 30)
+    counts[7] = 3000  # a spike has a vector of its own
+    repeated = TokenColumn("r", counts, np.ones(300, bool), np.zeros(300, bool), np.linspace(0, 1, 300))
+    layout = Layout((*MIXED.columns, binned_column("x", 300), repeated))
+    matrix, hidden = TokenMatrix(layout, 6, rng(), scale=1.0), torch.randn(4, 5, 6, generator=rng(1))
+    assert matrix.n_owned[4] == 1
+    for column, (logits, rows) in enumerate(
+        zip(matrix.logits(hidden), torch.split(matrix(), matrix.sizes), strict=True)
+    ):
+        torch.testing.assert_close(logits, hidden[:, column] @ rows.T, rtol=1e-4, atol=1e-4)
 
 
 def test_a_bin_has_only_a_smooth_vector_and_a_category_only_its_own():

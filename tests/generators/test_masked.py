@@ -219,8 +219,9 @@ def test_the_loss_drops_hidden_units_and_the_validation_does_not():
 
 def test_the_size_follows_from_the_rows():
     sizes = (100, 3_000, 30_000, 300_000)
-    widths, rates = [auto_width(n) for n in sizes], [auto_dropout(n) for n in sizes]
+    widths, rates = [auto_width(n) for n in sizes], [auto_dropout(n, 15) for n in sizes]
     assert widths == sorted(widths)
     assert rates == sorted(rates, reverse=True)
     assert widths[0] < widths[-1]
     assert rates[0] > rates[-1] >= 0
+    assert auto_dropout(3_000, 4) < auto_dropout(3_000, 15)

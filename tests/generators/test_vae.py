@@ -104,8 +104,8 @@ def test_earlier_cells_matter_and_hidden_or_later_ones_do_not():
         return (nll[0] - nll[1]).abs()[1:]
 
     assert (change(rank) > 1e-3).all()
-    assert (change(2 - rank) == 0).all()
-    assert (change(rank, 1.0) == 0).all()
+    assert (change(2 - rank) < 1e-5).all()
+    assert (change(rank, 1.0) < 1e-5).all()
 
 
 def test_rows_are_drawn_as_often_as_their_density_says():
@@ -137,9 +137,9 @@ def test_rows_given_any_column_are_drawn_from_the_conditional(column):
 def test_a_condition_fixes_the_value_too_and_the_other_values_follow_it():
     layout = Layout((binned_column("x", 1), binned_column("y", 1)))
     model = untrained(layout, spread=0.5)
-    low, high = (model.sample(2000, rng(), {1: (0, position)}).values for position in (0.01, 0.99))
+    low, high = (model.sample(20_000, rng(), {1: (0, position)}).values for position in (0.01, 0.99))
     assert (low[:, 1] == 0.01).all()
-    assert len(set(low[:, 0])) > 1990
+    assert len(set(low[:, 0])) > 19_000
     assert kstest(low[:, 0], high[:, 0]).pvalue < 0.01
 
 

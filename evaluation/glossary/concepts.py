@@ -1,0 +1,81 @@
+"""The words for tables, intervals and verdicts."""
+
+from __future__ import annotations
+
+from .term import Term
+
+CONCEPTS: dict[str, Term] = {
+    "train": Term(
+        "Train",
+        "The original rows that the generator learned from.",
+        "They are a sample themselves: what is rare in them may be common in the population, or the other way round.",
+    ),
+    "holdout": Term(
+        "Holdout",
+        "Original rows that nothing was learned from; the yardstick for every comparison.",
+        "If persons have rows in both train and holdout, the yardstick itself has seen train.",
+    ),
+    "synthetic": Term(
+        "Synthetic",
+        "The rows that the generator drew.",
+        "A row that looks like nobody is not for that reason safe, and one that looks like somebody may be chance.",
+    ),
+    "interval": Term(
+        "Interval",
+        "How far chance in the rows at hand moves the number: a 95 % interval unless a rule names another level.",
+        "It knows nothing of errors that more rows would not cure, such as a holdout from another year.",
+    ),
+    "ceiling": Term(
+        "Ceiling",
+        "The same metric with original rows that the generator never saw: as good as the number can honestly get.",
+        "It is measured on the rows at hand, so it moves with their number.",
+    ),
+    "floor": Term(
+        "Floor",
+        "The same metric on a table known to be bad: columns torn apart or, for privacy, rows copied from train.",
+        "A number far above the floor can still be too low for a given use.",
+    ),
+    "gate": Term(
+        "Gate",
+        "A bound declared before the run; the table is released only if no gate fails.",
+        "Whether a bound is strict enough for a use is a person's decision, not the gate's.",
+    ),
+    "detection_limit": Term(
+        "Detection limit",
+        "The smallest leak of a stated kind that a test would have seen with these row counts.",
+        "Below it the test is blind, and a pass says nothing.",
+    ),
+}
+
+VERDICTS: dict[str, Term] = {
+    "PASS": Term(
+        "PASS",
+        "The evidence keeps the declared rule.",
+        "It does not prove that nothing is wrong, only that nothing was found above the detection limit.",
+    ),
+    "REVIEW": Term(
+        "REVIEW",
+        "The evidence is not bad enough to refuse the table and not good enough to wave it through: a person decides.",
+        "It does not say how likely a leak is.",
+    ),
+    "FAIL": Term(
+        "FAIL",
+        "The evidence breaks the declared rule, and one failed gate refuses the table.",
+        "It does not say whose rows are affected, and by design never will.",
+    ),
+    "NOT TESTABLE": Term(
+        "NOT TESTABLE",
+        "There are too few rows for this test to find anything, so the table is refused for want of evidence.",
+        "It is no sign of a leak: the risk is unknown.",
+    ),
+    "NOT APPLICABLE": Term(
+        "NOT APPLICABLE",
+        "What was declared about the table leaves nothing to test.",
+        "A declaration that is wrong or missing leaves a risk untested.",
+    ),
+    "OFF": Term(
+        "OFF",
+        "The configuration switches this gate off, so nothing was judged.",
+        "What the gate would have found is unknown.",
+    ),
+}

@@ -1,0 +1,98 @@
+"""One verdict over several attacks: each has to be harmless, and one that is harmful is enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.stats import norm
+
+from ..report import GateVerdict, TestPart
+from ..statistics import Interval
+
+FAMILY_LEVEL = 0.95
+
+
+def corrected_level(n_comparisons: int) -> float:
+    """Return the level at which each of several intervals must be taken for all to hold together with 95 %.
+
+    Source: Bonferroni; Dunn 1961, doi:10.1080/01621459.1961.10482090.
+
+    Example:
+        >>> corrected_level(1), round(corrected_level(10), 3)
+        (0.95, 0.995)
+
+    """
+    return 1.0 - (1.0 - FAMILY_LEVEL) / max(n_comparisons, 1)
+
+
+def judged(
+    subject: str,
+    statistic: str,
+    value: float,
+    interval: Callable[[float], Interval],
+    *,
+    n_comparisons: int,
+    passes: float,
+    fails: float,
+    note: str = "",
+) -> TestPart:
+    """Return one attack's part of a test.
+
+    To pass, the attack's own 95 % interval has to end at `passes` or below; that all attacks are harmless needs no
+    correction, because a single doubtful one withholds it (Berger 1982, doi:10.1080/00401706.1982.10487790). To fail,
+    the interval corrected for all comparisons has to begin above `fails`: the largest of many is large by chance.
+
+    Args:
+        subject: which attack.
+        statistic: what `value` is.
+        value: the estimate; larger is worse.
+        interval: its interval at a given level.
+        n_comparisons: over how many intervals the test takes the worst.
+        passes: the bound for the upper end.
+        fails: the bound for the lower end.
+        note: what else to say.
+
+    Example:
+        >>> part = judged("a", "AUC", 0.5, lambda level: (0.48, 0.52), n_comparisons=2, passes=0.53, fails=0.52)
+        >>> part.verdict, part.note
+        ('PASS', 'corrected interval 0.480 to 0.520')
+
+    """
+    own, corrected = interval(FAMILY_LEVEL), interval(corrected_level(n_comparisons))
+    verdict: GateVerdict = "FAIL" if corrected[0] > fails else "PASS" if own[1] <= passes else "REVIEW"
+    told = f"corrected interval {corrected[0]:.3f} to {corrected[1]:.3f}"
+    note = f"{note}; {told}" if note else told
+    return TestPart(subject=subject, statistic=statistic, value=value, interval=own, verdict=verdict, note=note)
+
+
+def z(level: float) -> float:
+    """Return how many standard errors a two-sided normal interval reaches.
+
+    Example:
+        >>> round(z(0.95), 2)
+        1.96
+
+    """
+    return float(norm.ppf((1.0 + level) / 2))
+
+
+def excess_risk(hits: int, n: int, control_hits: int, n_control: int, level: float = 0.95) -> tuple[float, Interval]:
+    """Return (attack - control) / (1 - control) and its interval; 0 is no more than the control, 1 is everything.
+
+    One minus it is the ratio of two shares of failures, so that the interval is that of a risk ratio on the log scale,
+    with half a failure added to each side.
+
+    Source: Katz et al. 1978, doi:10.2307/2530610.
+
+    Example:
+        >>> value, (low, high) = excess_risk(60, 100, 20, 100)
+        >>> round(value, 2), round(low, 2), round(high, 2)
+        (0.5, 0.35, 0.61)
+
+    """
+    failures, control_failures = n - hits + 0.5, n_control - control_hits + 0.5
+    ratio = (failures / (n + 0.5)) / (control_failures / (n_control + 0.5))
+    variance = 1 / failures - 1 / (n + 0.5) + 1 / control_failures - 1 / (n_control + 0.5)
+    reach = z(level) * float(np.sqrt(variance))
+    return 1.0 - ratio, (1.0 - ratio * float(np.exp(reach)), 1.0 - ratio * float(np.exp(-reach)))

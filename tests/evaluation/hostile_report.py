@@ -1,0 +1,49 @@
+"""The made-up report with texts in it that try to become part of the page."""
+
+from __future__ import annotations
+
+from evaluation.measurement import Unmeasured
+from evaluation.report import PrivacyTest, Report
+from tests.evaluation.example_report import example_report, profile
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</style></title><iframe src=//evil.example>",
+    "{{ 7 * 7 }}{% for x in y %}",
+    "javascript:alert(1)",
+    "\u202egnp.exe\u2066",
+    "נתונים אישיים",
+    "👩‍👩‍👧 family",
+    "nul\x00 and\x1b[31m bell\x07",
+    "&lt;b&gt; <!-- -->",
+    "x" * 10_000,
+    "</bdi></th></table>" * 500,
+)
+
+
+def with_texts(texts: tuple[str, ...]) -> Report:
+    """Return a report that says `texts` wherever a report can carry the text of data, configuration or errors."""
+    report = example_report(names=texts, leaking=True)
+    say = texts[0]
+    run = dict.fromkeys(("run_id", "name", "created", "generator", "data_sha256", "config_sha256", "code_sha256"), say)
+    measurements = [m.model_copy(update={"subject": say, "source": say}) for m in report.measurements[:3]]
+    unmeasured = Unmeasured(metric=say, family="privacy", reason=say)
+    return report.model_copy(
+        update={
+            "gates": tuple(g.model_copy(update={"name": say, "reason": say, "rule": say}) for g in report.gates),
+            "run": report.run.model_copy(update=run | {"versions": {say: say}}),
+            "measurements": (*measurements, *report.measurements, unmeasured),
+            "schema_columns": tuple(c.model_copy(update={"arrow": say, "reason": say}) for c in report.schema_columns),
+            "columns": tuple(profile(text, "categorical", 0, levels=(say, "b", "c")) for text in texts),
+            "privacy": tuple(spoken(test, say) for test in report.privacy),
+            "subgroups": tuple(g.model_copy(update={"column": say, "level": say}) for g in report.subgroups),
+            "notes": texts,
+        }
+    )
+
+
+def spoken(test: PrivacyTest, say: str) -> PrivacyTest:
+    said = dict.fromkeys(("subject", "statistic", "note"), say)
+    own = dict.fromkeys(("statistic", "rule", "reason", "detection_limit", "source"), say)
+    return test.model_copy(update=own | {"parts": tuple(part.model_copy(update=said) for part in test.parts)})

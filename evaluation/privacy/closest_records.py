@@ -41,7 +41,8 @@ DRAWS_PER_PERMUTATION = 100
 Z_99, Z_POWER = 2.5758293035489004, 1.6448536269514722
 RULE = (
     f"PASS: p >= {REVIEW_BELOW:g}, and upper 95 % share <= {TOLERATED_SHARE:g} where the rows are enough to show it; "
-    f"FAIL: lower 99 % share > 0.5 with p < {REVIEW_BELOW / 2:g}, or p < {FAIL_BELOW:g} among the closest rows "
+    f"FAIL: lower 99 % share > {TOLERATED_SHARE:g} with p < {REVIEW_BELOW / 2:g}, "
+    f"or p < {FAIL_BELOW:g} among the closest rows "
     "(Bonferroni)"
 )
 SOURCE = "distance to the closest record with equal references; relabelling of the original rows"
@@ -166,8 +167,11 @@ def _decided(closer: dict[str, _Closer]) -> PrivacyTest:
 
 
 def _verdict_everywhere(closer: _Closer) -> GateVerdict:
-    """Few rows never show a share below the bound, however honest: there the p-value alone decides."""
-    if closer.interval(Z_99)[0] > 0.5 and closer.p_value < REVIEW_BELOW / 2:
+    """What may pass is not refused for being certain: a refusal needs a share that is surely above the tolerated one.
+
+    Few rows never show a share below the bound, however honest: there the p-value alone decides.
+    """
+    if closer.interval(Z_99)[0] > TOLERATED_SHARE and closer.p_value < REVIEW_BELOW / 2:
         return "FAIL"
     enough = Z_99 * closer.deviation <= TOLERATED_SHARE - 0.5
     too_close = enough and closer.interval(1.959963984540054)[1] > TOLERATED_SHARE
@@ -201,7 +205,7 @@ def _reason(verdict: GateVerdict, everywhere: _Closer, closest: _Closer) -> str:
 
 
 def _detection_limit(everywhere: _Closer, closest: _Closer, below: float) -> str:
-    copies = min(1.0, 2.0 * (Z_99 + Z_POWER) * everywhere.deviation)
+    copies = min(1.0, 2.0 * (TOLERATED_SHARE - 0.5 + (Z_99 + Z_POWER) * everywhere.deviation))
     told = f"A share of near copies of {copies:.1%} is refused with 95 % power by the share of all rows"
     fewest = detectable_excess(closest.nearer_holdout, closest.n_train, closest.n_holdout, below)
     if fewest is None:

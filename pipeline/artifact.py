@@ -138,7 +138,7 @@ def verify(folder: Path, kind: type[SealedT]) -> SealedT:
         pipeline.errors.ArtifactError: the files of model must match its manifest.json; found changed "generator.json"\
 ; restore the folder
     """
-    manifest = _read_manifest(folder, kind)
+    manifest = read_manifest(folder, kind)
     found = file_hashes(folder)
     wrong = [
         *(f'missing "{name}"' for name in sorted(manifest.files.keys() - found)),
@@ -151,7 +151,18 @@ def verify(folder: Path, kind: type[SealedT]) -> SealedT:
     return manifest
 
 
-def _read_manifest(folder: Path, kind: type[SealedT]) -> SealedT:
+def read_manifest(folder: Path, kind: type[SealedT]) -> SealedT:
+    """Return the manifest of a sealed folder without looking at its other files.
+
+    Raises:
+        ArtifactError: it is missing or malformed.
+
+    Example:
+        >>> with stage(Path("empty")):
+        ...     pass
+        >>> read_manifest(Path("empty"), Sealed).files
+        {}
+    """
     remedy = "name a folder that tabmint wrote, with the version that wrote it"
     try:
         return kind.model_validate_json((folder / MANIFEST).read_bytes())

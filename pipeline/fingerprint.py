@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.arrow_types import arrow_text, family
+from pipeline.row_hashes import content_hashes, mixed
 
 
 def fingerprint(table: pa.Table) -> str:
@@ -28,6 +29,24 @@ def fingerprint(table: pa.Table) -> str:
         for block in _blocks(values):
             digest.update(block)
     return digest.hexdigest()
+
+
+def content_fingerprint(table: pa.Table) -> str:
+    """Return the sha256, in hex, of what `table` holds, whatever the order of its rows.
+
+    A query without an order gives its rows in any; that is no change of the records. Each row counts as two 64-bit
+    hashes, whose sums over all rows are what is compared: by chance, different tables agree once in 2^128.
+
+    Example:
+        >>> content_fingerprint(pa.table({"n": [1, 2]})) == content_fingerprint(pa.table({"n": [2, 1]}))
+        True
+        >>> swapped = pa.table({"n": [1, 2], "m": [4, 3]})
+        >>> content_fingerprint(swapped) == content_fingerprint(pa.table({"n": [1, 2], "m": [3, 4]}))
+        False
+    """
+    sums = [int(mixed(content_hashes(table, seed)).sum(dtype=np.uint64)) for seed in (0, 1)]
+    fields = [f"{name}\x1f{arrow_text(table.schema.field(name).type)}" for name in table.column_names]
+    return hashlib.sha256("\x1e".join([*fields, str(table.num_rows), *map(str, sums)]).encode()).hexdigest()
 
 
 def _blocks(values: pa.ChunkedArray) -> list[bytes]:

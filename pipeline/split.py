@@ -6,19 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 from pydantic import Field
 
 from pipeline.config import Config
-from pipeline.errors import DataError, SchemaError
+from pipeline.errors import ConfigError, DataError, SchemaError
+from pipeline.row_hashes import Hashes, cell_hashes, content_hashes, mixed
 from pipeline.seeds import substream
-
-Hashes = npt.NDArray[np.uint64]
 
 MIN_ROWS = 20
 EVEN_BELOW = 4_000
 MIN_HOLDOUT, MAX_HOLDOUT = 2_000, 50_000
+LARGEST_HASH = 2**64 - 1
 
 
 class SplitConfig(Config):
@@ -33,12 +32,44 @@ class SplitConfig(Config):
     entity: str | None = None
 
 
+class Boundary(Config):
+    """Which rows may still be held out, once rows of the same source have been learned from.
+
+    Rows lie on a scale by their hash. Those beyond `ends_at`, and those passed over, were on the train side of some
+    split, so a later one never holds them out: what a model has learned must not judge it, nor the models after it.
+
+    Attributes:
+        seed: of the hashes.
+        entity: the column that was hashed, None for whole rows.
+        columns: the columns that were hashed with the rows.
+        ends_at: the largest hash that may be held out.
+        passed_over: smaller ones that may not.
+    """
+
+    seed: int
+    entity: str | None
+    columns: tuple[str, ...]
+    ends_at: int
+    passed_over: tuple[int, ...] = ()
+
+    def same_rows(self, other: Boundary) -> bool:
+        """Return whether the hashes of both mean the same rows.
+
+        Example:
+            >>> boundary = Boundary(seed=0, entity=None, columns=("x",), ends_at=9)
+            >>> boundary.same_rows(boundary.model_copy(update={"ends_at": 5}))
+            True
+        """
+        return (self.seed, self.entity, self.columns) == (other.seed, other.entity, other.columns)
+
+
 @dataclass(frozen=True)
 class Split:
-    """The two sides of a table, each in the table's own order."""
+    """The two sides of a table, each in the table's own order, and the boundary that a later split must keep."""
 
     train: pa.Table
     holdout: pa.Table
+    boundary: Boundary
 
 
 def holdout_size(n_rows: int) -> int:
@@ -51,47 +82,82 @@ def holdout_size(n_rows: int) -> int:
     return n_rows // 2 if n_rows < EVEN_BELOW else min(max(n_rows // 5, MIN_HOLDOUT), MAX_HOLDOUT)
 
 
-def split_table(table: pa.Table, config: SplitConfig | None = None, *, seed: int) -> Split:
+def split_table(
+    table: pa.Table, config: SplitConfig | None = None, *, seed: int, boundary: Boundary | None = None
+) -> Split:
     """Split a table by the hash of each row's content, its number among identical rows, and the seed.
 
     The rows with the smallest hashes are the holdout. The order of the rows does not matter, identical rows spread over
-    both sides, and where rows are added the old ones stay on their side, but for the few that the new size moves.
+    both sides, and where rows are added the old ones stay on their side, but for the few that the new size moves; with
+    the boundary of an earlier split no row moves from train to holdout. Where a column that was hashed is gone, nothing
+    is known of the rows any more, and a new boundary begins.
     With entities the holdout is the largest set of them, in the order of their hashes, that is not too large, and at
     least one. Rows without an entity stand alone.
 
     Raises:
-        DataError: fewer than 20 rows, or a single entity.
+        ConfigError: the boundary is of another seed or entity.
+        DataError: fewer than 20 rows, a single entity, or no row that may be held out.
         SchemaError: the entity column does not exist.
 
     Example:
         >>> split = split_table(pa.table({"x": range(100)}), seed=0)
         >>> len(split.train), len(split.holdout)
         (50, 50)
+        >>> later = split_table(pa.table({"x": range(120)}), seed=0, boundary=split.boundary)
+        >>> set(later.holdout["x"].to_pylist()) & set(split.train["x"].to_pylist())
+        set()
     """
     config = config or SplitConfig()
     n_rows = len(table)
     if n_rows < MIN_ROWS:
         raise DataError(f"a split needs at least {MIN_ROWS} rows", actual=f"{n_rows} rows", remedy="give more rows")
+    start = _start(table, config, seed, boundary)
     wanted = holdout_size(n_rows) if config.holdout is None else min(max(round(config.holdout * n_rows), 1), n_rows - 1)
-    hashes = _row_hashes(table, seed)
-    if config.entity is None:
-        chosen = np.zeros(n_rows, np.bool_)
-        chosen[np.argsort(hashes, kind="stable")[:wanted]] = True
-    else:
-        chosen = _chosen_entities(_entity_hashes(table, config.entity, hashes, seed), wanted)
-    return Split(table.filter(pa.array(~chosen)), table.filter(pa.array(chosen)))
+    hashes = _row_hashes(table.select(start.columns), seed)
+    if config.entity is not None:
+        hashes = _entity_hashes(table, config.entity, hashes, seed)
+    chosen, end = _chosen(hashes, wanted, start)
+    return Split(table.filter(pa.array(~chosen)), table.filter(pa.array(chosen)), end)
 
 
-def _chosen_entities(entities: Hashes, wanted: int) -> npt.NDArray[np.bool_]:
-    """Mark the rows of the entities that make up the holdout."""
-    unique, member, sizes = np.unique(entities, return_inverse=True, return_counts=True)  # ascending by hash
+def _start(table: pa.Table, config: SplitConfig, seed: int, boundary: Boundary | None) -> Boundary:
+    """Return the boundary to keep: the earlier one, or one that holds nothing back."""
+    fresh = Boundary(seed=seed, entity=config.entity, columns=tuple(table.column_names), ends_at=LARGEST_HASH)
+    if boundary is None or not set(boundary.columns) <= set(table.column_names):
+        return fresh
+    if (boundary.seed, boundary.entity) != (seed, config.entity):
+        rule = (
+            "all releases of an output are split by one seed and entity, so that no row is first learned, then held out"
+        )
+        actual = f"seed {seed} and entity {config.entity}, after seed {boundary.seed} and entity {boundary.entity}"
+        raise ConfigError(rule, actual=actual, remedy="keep both, or publish under a new name")
+    return boundary
+
+
+def _chosen(hashes: Hashes, wanted: int, start: Boundary) -> tuple[npt.NDArray[np.bool_], Boundary]:
+    """Mark the rows to hold out, and return where the boundary lies after it; rows of one hash stay together."""
+    unique, member, sizes = np.unique(hashes, return_inverse=True, return_counts=True)  # ascending by hash
     if len(unique) < 2:
         raise DataError("a split needs two entities", actual="1 entity", remedy="declare another entity column")
-    fitting = np.flatnonzero(sizes <= wanted)
-    kept = fitting[np.cumsum(sizes[fitting]) <= wanted] if len(fitting) else np.argmin(sizes)
+    may = (unique <= np.uint64(start.ends_at)) & ~np.isin(unique, np.array(start.passed_over, np.uint64))
+    open_ = np.flatnonzero(may)
+    if len(open_) == 0:
+        remedy = "publish under a new name, or give the rows of earlier runs too"
+        raise DataError(
+            "some rows must never have been learned from", actual="none that may be held out", remedy=remedy
+        )
+    fitting = open_[sizes[open_] <= wanted]
+    kept = fitting[np.cumsum(sizes[fitting]) <= wanted] if len(fitting) else open_[[np.argmin(sizes[open_])]]
     in_holdout = np.zeros(len(unique), np.bool_)
     in_holdout[kept] = True
-    return in_holdout[member]
+    return in_holdout[member], _moved(start, unique[kept].max(), unique[open_[~in_holdout[open_]]])
+
+
+def _moved(start: Boundary, last: np.uint64, left: Hashes) -> Boundary:
+    """Return the boundary after a split that held out hashes up to `last` and gave the hashes `left` to train."""
+    end = int(last) if bool((left > last).any()) else start.ends_at
+    passed_over = {*(h for h in start.passed_over if h <= end), *left[left < last].tolist()}
+    return start.model_copy(update={"ends_at": end, "passed_over": tuple(sorted(passed_over))})
 
 
 def _entity_hashes(table: pa.Table, entity: str, row_hashes: Hashes, seed: int) -> Hashes:
@@ -99,16 +165,14 @@ def _entity_hashes(table: pa.Table, entity: str, row_hashes: Hashes, seed: int) 
         remedy = f"use one of {', '.join(table.column_names)}"
         raise SchemaError("the entity must be a column of the table", actual=f'"{entity}"', remedy=remedy)
     keys = table[entity]
-    hashes = _mixed(_cell_hashes(keys) ^ np.uint64(substream(seed, "split", "entity")))
+    hashes = mixed(cell_hashes(keys) ^ np.uint64(substream(seed, "split", "entity")))
     return np.where(keys.is_null().to_numpy(), row_hashes, hashes)
 
 
 def _row_hashes(table: pa.Table, seed: int) -> Hashes:
     """Return uint64 **(n_rows,)**, different for each row even where rows are identical."""
-    content = np.zeros(len(table), np.uint64)
-    for name in table.column_names:  # a sum, so that the order of columns does not matter
-        content += _mixed(_cell_hashes(table[name]) ^ np.uint64(substream(seed, "split", name)))
-    return _mixed(_mixed(content) + _occurrence(content))
+    content = content_hashes(table, seed)
+    return mixed(mixed(content) + _occurrence(content))
 
 
 def _occurrence(content: Hashes) -> Hashes:
@@ -119,39 +183,3 @@ def _occurrence(content: Hashes) -> Hashes:
     number = np.empty(len(content), np.uint64)
     number[order] = np.arange(len(content)) - np.repeat(starts, np.diff(np.append(starts, len(content))))
     return number
-
-
-def _cell_hashes(column: pa.ChunkedArray) -> Hashes:
-    """Return uint64 **(n_rows,)** of the cells' values; equal for equal text, numbers and times of any width."""
-    plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-    if pa.types.is_floating(plain.type):
-        floats = plain.cast(pa.float64()).fill_null(0).to_numpy() + 0.0  # one zero only
-        bits = np.where(np.isnan(floats), np.nan, floats).view(np.uint64)
-    elif pa.types.is_integer(plain.type) or pa.types.is_temporal(plain.type):
-        bits = _whole(plain).astype(np.uint64)
-    else:
-        bits = _text_hashes(plain)
-    missing: Hashes = plain.is_null().to_numpy().astype(np.uint64)
-    return _mixed(bits) + missing
-
-
-def _whole(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    whole = column.cast(pa.int32()) if pa.types.is_date32(column.type) else column
-    numbers: npt.NDArray[np.int64] = whole.cast(pa.int64(), safe=False).fill_null(0).to_numpy()
-    return numbers
-
-
-def _text_hashes(column: pa.ChunkedArray) -> Hashes:
-    """Hash each distinct text once."""
-    text = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    distinct = text.dictionary.to_numpy(zero_copy_only=False).astype(object)
-    hashes = np.append(pd.util.hash_array(distinct, categorize=False), np.uint64(0))  # -1, missing, reads the last
-    return np.asarray(hashes[text.indices.fill_null(-1).to_numpy(zero_copy_only=False)], np.uint64)
-
-
-def _mixed(bits: Hashes) -> Hashes:
-    """Spread the bits evenly: splitmix64's finaliser (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195)."""
-    mixed = bits + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))

@@ -15,10 +15,25 @@ from pathlib import Path
 
 from pipeline.artifact import Sealed, stage, verify, write_json
 from pipeline.errors import ArtifactError, PublishError
-from pipeline.publish import Manifest, current, open_output, verify_release
+from pipeline.ledger import Inputs, Ledger, Record
+from pipeline.manifest import Manifest, verify_release
+from pipeline.publish import current, open_output
 from pipeline.schema import Integer, Schema
+from pipeline.split import Boundary
 
 CALLS = [(os, name) for name in ("open", "mkdir", "fsync", "replace", "symlink", "unlink", "rmdir")] + [(io, "open")]
+
+
+def record():
+    return Record(
+        date="2026-01-01",
+        action="refit",
+        reason="",
+        inputs=Inputs(data="", table_schema="", learning="", judging="", code=""),
+        model="",
+        boundary=Boundary(seed=0, entity=None, columns=("a",), ends_at=0),
+        n_train=1,
+    )
 
 
 def manifest(run_id, verdict="PASS"):
@@ -34,6 +49,7 @@ def manifest(run_id, verdict="PASS"):
         versions={},
         data_sha256="",
         code_sha256="",
+        record=record(),
     )
 
 
@@ -106,13 +122,14 @@ def release_outcome(root, job, fault, at):
     landed = (root / "runs/flights/new").exists()
     with open_output(root, "flights"):
         recovered = current(root, "flights").name
+        lines = [(entry.event, entry.run_id) for entry in Ledger(root, "flights").entries()]
         stray = [path.name for path in (root / ".staging/flights").iterdir()]
     leaked = [path.name for path in root.glob("quarantine/*/*/*") if path.suffix == ".parquet"]
     publish(root, "next")
     following = verify_release(current(root, "flights")).run_id
     return {
-        "status": status, "found": found, "whole": whole, "landed": landed, "recovered": recovered, "stray": stray,
-        "leaked": leaked, "next": following,
+        "status": status, "at": at, "found": found, "whole": whole, "landed": landed, "recovered": recovered,
+        "stray": stray, "leaked": leaked, "next": following, "lines": lines,
     }  # fmt: skip
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from pipeline import artifact, publish
+from pipeline import manifest as manifests
 from pipeline.artifact import sha256_file
 from pipeline.errors import ArtifactError, ConfigError, PublishError, RefusedError
-from pipeline.publish import Manifest, code_fingerprint, current, open_output, verify_release, versions
-from pipeline.schema import Integer, Schema
+from pipeline.manifest import code_fingerprint, verify_release, versions
+from pipeline.publish import current, open_output
+from tests.pipeline.releases import manifest, release
 
 FAULTS = Path(__file__).with_name("faults.py")
 REPOSITORY = Path(__file__).parents[2]
@@ -19,30 +21,6 @@ HOSTILE = [
     "", ".", "..", "../flights", "a/b", "/etc/passwd", "a\\b", "a\0b", "a\nb", "flights\n", ".hidden", "-rf", " a",
     "a b", "=CMD()", "<script>", "\u202egnp.exe", "é", "١", "a" * 101, "~", "$HOME", "a;b",
 ]  # fmt: skip
-
-
-def manifest(run_id="r1", verdict="PASS", name="flights"):
-    return Manifest(
-        name=name,
-        run_id=run_id,
-        created="2026-01-01T00:00:00Z",
-        verdict=verdict,
-        n_rows=1,
-        table_schema=Schema(columns=(Integer(name="a", arrow="int64"),)),
-        seed=3,
-        config={"generator": {"kind": "flow_matching"}},
-        versions=versions(),
-        data_sha256="d",
-        code_sha256="c",
-    )
-
-
-def release(root, run_id="r1", table=b"a\n1\n", report=b"{}", **facts):
-    with open_output(root, "flights") as output:
-        folder = output.stage(run_id)
-        (folder / "synthetic.csv").write_bytes(table)
-        (folder / "report.json").write_bytes(report)
-        return output.publish(folder, manifest(run_id, **facts))
 
 
 def tree(root):
@@ -61,8 +39,8 @@ def test_a_release_is_found_whole_through_current(tmp_path):
     assert found == manifest().model_copy(update={"files": found.files})
     assert found.files == {name: sha256_file(folder / name) for name in ("report.json", "synthetic.csv")}
     assert tree(tmp_path) == [
-        ".locks/flights", "current/flights", "runs/flights/r1/manifest.json", "runs/flights/r1/report.json",
-        "runs/flights/r1/synthetic.csv",
+        ".locks/flights", "current/flights", "ledger/flights.jsonl", "runs/flights/r1/manifest.json",
+        "runs/flights/r1/report.json", "runs/flights/r1/synthetic.csv",
     ]  # fmt: skip
 
 
@@ -275,16 +253,21 @@ def test_readers_see_only_whole_releases_while_writers_race(tmp_path):
 
 def test_each_step_is_on_the_disk_before_the_next(tmp_path, system_calls):
     release(tmp_path)
-    stage, runs = tmp_path / ".staging" / "flights", tmp_path / "runs" / "flights"
+    stage, runs, ledger = tmp_path / ".staging" / "flights", tmp_path / "runs" / "flights", tmp_path / "ledger"
     start = system_calls.index(("fsync", stage / "r1" / "synthetic.csv"))
     assert system_calls[start:] == [
         ("fsync", stage / "r1" / "synthetic.csv"),
         ("fsync", stage / "r1" / "report.json"),
         ("fsync", stage / "r1" / "manifest.json"),
         ("fsync", stage / "r1"),
-        ("fsync", stage),
         ("replace", runs / "r1"),
         ("fsync", runs),
+        ("fsync", stage),
+        ("fsync", tmp_path),
+        ("fsync", ledger / ".flights.jsonl.new"),
+        ("replace", ledger / "flights.jsonl"),
+        ("fsync", ledger),
+        ("fsync", ledger),
         ("fsync", stage),
         ("replace", tmp_path / "current" / "flights"),
         ("fsync", tmp_path / "current"),
@@ -297,11 +280,15 @@ def test_each_step_is_on_the_disk_before_the_next(tmp_path, system_calls):
 @pytest.mark.parametrize("fault", ["kill", "once", "onward"])
 def test_publishing_survives_a_fault_at_every_system_call(tmp_path, fault):
     outcomes = with_faults("publish", fault, tmp_path)
-    assert outcomes[-1] == {"status": "done", "found": "new", "landed": True, "recovered": "new"}
+    lines = [["published", "old"], ["published", "new"]]
+    for outcome in outcomes:
+        del outcome["at"]
+    assert outcomes[-1] == {"status": "done", "found": "new", "landed": True, "recovered": "new", "lines": lines}
     for outcome in outcomes[:-1]:
         assert outcome["status"] == ("killed" if fault == "kill" else "failed"), outcome
         assert outcome["found"] in ("old", "new"), outcome
         assert outcome["recovered"] == ("new" if outcome["landed"] else "old"), "a release in place becomes current"
+        assert outcome["lines"] == lines[: 1 + outcome["landed"]], "each release has one line"
     assert {outcome["found"] for outcome in outcomes[:-1]} == {"old", "new"}, "faults on both sides of the swap"
 
 
@@ -309,6 +296,8 @@ def test_publishing_survives_a_fault_at_every_system_call(tmp_path, fault):
 def test_quarantine_survives_a_fault_at_every_system_call(tmp_path, fault):
     for outcome in with_faults("quarantine", fault, tmp_path):
         assert (outcome["found"], outcome["landed"], outcome["recovered"]) == ("old", False, "old"), outcome
+        kept = (tmp_path / str(outcome["at"]) / "quarantine" / "flights" / "new").exists()
+        assert outcome["lines"] == [["published", "old"], *([["refused", "new"]] if kept else [])], outcome
 
 
 def with_faults(scenario, fault, folder):
@@ -339,7 +328,7 @@ def test_a_full_disk_while_the_caller_writes_leaves_the_last_release(tmp_path):
 
 def test_the_code_fingerprint_follows_the_code_and_not_its_place(tmp_path, monkeypatch):
     def fingerprint(root):
-        monkeypatch.setattr(publish, "__file__", str(root / "pipeline" / "publish.py"))
+        monkeypatch.setattr(manifests, "__file__", str(root / "pipeline" / "manifest.py"))
         return code_fingerprint()
 
     for package in ("pipeline", "generators", "evaluation", "flows"):
@@ -359,7 +348,7 @@ def test_the_code_fingerprint_follows_the_code_and_not_its_place(tmp_path, monke
 
 def test_versions_come_without_importing_the_libraries():
     script = (
-        "import sys; from pipeline.publish import versions; versions()\n"
+        "import sys; from pipeline.manifest import versions; versions()\n"
         "print(*{'torch', 'prefect', 'sklearn'} & {*sys.modules})"
     )
     command = [sys.executable, "-c", script]

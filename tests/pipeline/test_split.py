@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.errors import DataError, SchemaError
+from pipeline.errors import ConfigError, DataError, SchemaError
 from pipeline.split import SplitConfig, holdout_size, split_table
 
 
@@ -125,3 +125,75 @@ def test_what_cannot_be_split_is_refused_with_a_remedy() -> None:
         split_table(pa.table({"who": ["a"] * 30}), SplitConfig(entity="who"), seed=0)
     with pytest.raises(SchemaError, match=r'found "whom"; use one of row, group'):
         split_table(numbered(30), SplitConfig(entity="whom"), seed=0)
+
+
+def grown(n_rows, seed=0):
+    """The same first rows for every size."""
+    values = np.random.default_rng(seed).normal(size=20_000)
+    return pa.table({"row": np.arange(n_rows), "x": values[:n_rows]})
+
+
+def rows(side):
+    return set(side["row"].to_pylist())
+
+
+@pytest.mark.parametrize(
+    "sizes", [(300, 500, 4_500, 12_000), (12_000, 6_000, 300, 20_000), (1_000, 1_001, 1_002, 1_500)]
+)
+@pytest.mark.parametrize("config", [SplitConfig(), SplitConfig(holdout=0.3)])
+def test_no_row_that_was_learned_from_is_held_out_later_whatever_becomes_of_the_table(sizes, config):
+    boundary, learned = None, set()
+    for n_rows in sizes:
+        split = split_table(grown(n_rows), config, seed=0, boundary=boundary)
+        assert not rows(split.holdout) & learned and len(split.holdout) > 0
+        learned |= rows(split.train)
+        boundary = split.boundary
+
+
+def test_without_a_boundary_some_rows_do_cross():
+    first, second = (split_table(grown(n_rows), seed=0) for n_rows in (12_000, 6_000))
+    assert rows(second.holdout) & rows(first.train), "the boundary is what the test above is about"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_entity_that_was_learned_from_is_held_out_later(seed):
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 200, 60)
+    who, n_rows = np.repeat(np.arange(60), sizes), int(sizes.sum())
+    table = pa.table({"who": who, "row": np.arange(n_rows)})
+    boundary, learned = None, set()
+    for share in (0.4, 1.0, 0.6, 0.9):
+        part = table.slice(0, int(share * n_rows))
+        split = split_table(part, SplitConfig(entity="who"), seed=seed, boundary=boundary)
+        assert not set(split.holdout["who"].to_pylist()) & learned
+        learned |= set(split.train["who"].to_pylist())
+        boundary = split.boundary
+
+
+def test_a_boundary_is_the_same_after_a_split_that_changes_nothing():
+    first = split_table(grown(5_000), seed=0)
+    again = split_table(grown(5_000), seed=0, boundary=first.boundary)
+    assert again.boundary == first.boundary and rows(again.holdout) == rows(first.holdout)
+
+
+def test_a_new_column_moves_no_row_and_a_lost_one_begins_anew():
+    first = split_table(grown(5_000), seed=0)
+    wider = grown(5_000).append_column("fee", pa.array(np.arange(5_000) % 7))
+    later = split_table(wider, seed=0, boundary=first.boundary)
+    assert rows(later.holdout) == rows(first.holdout) and later.boundary.same_rows(first.boundary)
+    lost = split_table(grown(5_000).drop_columns(["x"]), seed=0, boundary=first.boundary)
+    assert not lost.boundary.same_rows(first.boundary)
+
+
+def test_another_seed_or_entity_than_before_is_refused():
+    boundary = split_table(grown(500), seed=0).boundary
+    with pytest.raises(ConfigError, match="seed 1 and entity None, after seed 0"):
+        split_table(grown(500), seed=1, boundary=boundary)
+    with pytest.raises(ConfigError, match="entity x"):
+        split_table(grown(500), SplitConfig(entity="x"), seed=0, boundary=boundary)
+
+
+def test_where_every_row_was_learned_from_there_is_nothing_to_hold_out():
+    boundary = split_table(grown(500), seed=0).boundary.model_copy(update={"ends_at": 0})
+    with pytest.raises(DataError, match="never have been learned from"):
+        split_table(grown(500), seed=0, boundary=boundary)

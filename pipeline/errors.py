@@ -7,11 +7,14 @@ TabmintError
 │   ├── SourceError         records cannot be read
 │   ├── SchemaError         a schema is malformed, or a table does not fit it
 │   ├── DataError           a table cannot be learned from, or a value cannot be encoded
+│   ├── DriftError          the source differs from that of the last accepted release in a way that is refused
+│   ├── PreflightError      a job would fail, or run out of memory or disk
 │   ├── ArtifactError       a model or release folder is missing, damaged or of another version
 │   └── UnsupportedError    this generator cannot do what was asked, by its nature
 ├── NotFittedError          a generator was used before `fit` or `load`
 ├── TrainingError           training failed and nothing usable is left
 ├── PublishError            a release could not be written; the last good one stays
+│   └── DeliveryError       a release could not be written to a sink; what was there stays
 └── RefusedError            a gate failed; the command line exits with 3
 ```
 """
@@ -53,6 +56,14 @@ class DataError(InputError):
     """A table cannot be learned from, or a value cannot be encoded."""
 
 
+class DriftError(InputError):
+    """The source differs from that of the last accepted release in a way that is refused."""
+
+
+class PreflightError(InputError):
+    """A job would fail, or run out of memory or disk."""
+
+
 class ArtifactError(InputError):
     """A model or release folder is missing, damaged or of another version."""
 
@@ -71,6 +82,10 @@ class TrainingError(TabmintError):
 
 class PublishError(TabmintError):
     """A release could not be written; the last good one stays in place."""
+
+
+class DeliveryError(PublishError):
+    """A published release could not be written to a sink; what the sink held stays, and delivering again is safe."""
 
 
 class RefusedError(TabmintError):

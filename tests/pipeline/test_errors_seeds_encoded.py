@@ -52,7 +52,8 @@ def test_every_error_is_one_of_ours_and_says_rule_actual_and_remedy(kind):
 def test_only_what_the_caller_can_mend_is_an_input_error():
     mendable = {kind.__name__ for kind in EVERY_ERROR if issubclass(kind, InputError)}
     assert mendable == {
-        "InputError", "ConfigError", "SourceError", "SchemaError", "DataError", "ArtifactError", "UnsupportedError",
+        "InputError", "ConfigError", "SourceError", "SchemaError", "DriftError", "DataError", "PreflightError",
+        "ArtifactError", "UnsupportedError",
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import pyarrow as pa
 import pyarrow.csv
@@ -21,50 +21,91 @@ DELIMITERS = ",;\t|"
 """The delimiters that are recognised; others must be declared."""
 
 SAMPLE_CHARACTERS = 65_536
+MAX_RATIO, HARMLESS_BYTES = 100, 64 * 2**20
+"""How much a gzip file may grow; a smaller result may be of any ratio."""
+
 BLOCK_BYTES = 64 * 2**20  # one cell must fit into a block
-_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_BOMS = (  # the mark of UTF-32 begins with that of UTF-16
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
-def read_delimited(path: Path, *, delimiter: str | None, encoding: str, null_values: tuple[str, ...]) -> pa.Table:
+def read_delimited(
+    path: Path, *, delimiter: str | None, encoding: str, null_values: tuple[str, ...], max_bytes: int
+) -> pa.Table:
     r"""Read a delimited file; every column is a string column.
 
     A cell is missing if it stands unquoted and is one of `null_values`; a quoted cell is always text.
 
     Raises:
-        SourceError: the file is missing, empty, damaged, in another encoding or ragged; the message names the line.
+        SourceError: the file is missing, empty, damaged, in another encoding or ragged; the message names the line. Or
+            it has more than `max_bytes`, unpacked, or is a gzip file that grows more than a hundredfold.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "people.csv"
         ...     _ = path.write_text('name,age\nAda,36\n"",\n')
-        ...     read_delimited(path, delimiter=None, encoding="utf-8", null_values=("",)).to_pylist()
+        ...     read_delimited(path, delimiter=None, encoding="utf-8", null_values=("",), max_bytes=99).to_pylist()
         [{'name': 'Ada', 'age': '36'}, {'name': '', 'age': None}]
     """
-    data = _utf8(_bytes(path), path, encoding)
+    data = _utf8(_bytes(path, max_bytes), path, encoding)
     sample = data[: 4 * SAMPLE_CHARACTERS].decode(errors="ignore")[:SAMPLE_CHARACTERS]
     if not sample.strip():
         raise SourceError(f'"{path}" is empty', actual=f"{len(data)} bytes", remedy="check what writes the file")
     delimiter = delimiter or _detect_delimiter(sample)
-    names = _header(sample, path, delimiter)
+    names, n_bytes = _header(data, path, delimiter)
     ragged: list[int] = []
-    table = _parse(data, path, names, delimiter, null_values, ragged)
+    body = memoryview(data)[n_bytes:]
+    if bytes(body[:3]) == codecs.BOM_UTF8:  # of the first cell; Arrow takes one away
+        body = memoryview(codecs.BOM_UTF8 + body)
+    table = _parse(body, path, names, delimiter, null_values, ragged) if body else None
     if ragged:
         raise _ragged(data, path, names, delimiter)
-    if table.num_rows == 0:
+    if table is None or table.num_rows == 0:
         raise SourceError(f'"{path}" has a header but no rows', remedy="check what writes the file")
     return table
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, max_bytes: int) -> bytes:
+    if path.exists() and not path.is_file():
+        raise SourceError(f'"{path}" cannot be read', actual="no plain file", remedy="name a file")
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        with path.open("rb") as file:
+            if file.peek(2)[:2] == b"\x1f\x8b":
+                return _unpacked(file, path, max_bytes)
+            _refuse_larger(path, path.stat().st_size, max_bytes)
+            return file.read()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         remedy = "copy or write it again; it may have been cut off"
         raise SourceError(f'"{path}" is a damaged gzip file', actual=str(error), remedy=remedy) from error
     except OSError as error:
         raise SourceError(f'"{path}" cannot be read', actual=str(error.strerror), remedy="check the path") from error
+
+
+def _unpacked(file: BinaryIO, path: Path, max_bytes: int) -> bytes:
+    """Unpack a gzip file bit by bit, for what it will grow to is written nowhere that can be believed."""
+    most = min(max_bytes, max(HARMLESS_BYTES, MAX_RATIO * path.stat().st_size))
+    parts, size_bytes = [], 0
+    with gzip.GzipFile(fileobj=file) as packed:
+        while part := packed.read(2**20):
+            parts.append(part)
+            size_bytes += len(part)
+            if size_bytes > most:
+                rule = f"a gzip file grows at most {MAX_RATIO}-fold, and to {max_bytes:,} bytes (source.max_bytes)"
+                remedy = "unpack it yourself if it is no forgery, or raise the limit"
+                raise SourceError(rule, actual=f'"{path}", which grows to more than {most:,} bytes', remedy=remedy)
+    return b"".join(parts)
+
+
+def _refuse_larger(path: Path, size_bytes: int, max_bytes: int) -> None:
+    if size_bytes > max_bytes:
+        rule, remedy = f"a text file has at most {max_bytes:,} bytes (source.max_bytes)", "raise the limit"
+        raise SourceError(rule, actual=f'"{path}", which has more', remedy=remedy)
 
 
 def _utf8(data: bytes, path: Path, encoding: str) -> bytes:
@@ -101,9 +142,17 @@ def _agreement(sample: str, delimiter: str) -> tuple[bool, int]:
     return len(set(complete)) == 1 and widths[0] > 1, widths[0]
 
 
-def _header(sample: str, path: Path, delimiter: str) -> list[str]:
+def _header(data: bytes, path: Path, delimiter: str) -> tuple[list[str], int]:
+    """Return the names and how many bytes they take: Arrow, told to skip a long header, skips a row with it."""
+    taken: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for line in io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline=""):
+            taken.append(line)
+            yield line
+
     try:
-        names = next(_records(sample, delimiter))
+        names = next(csv.reader(lines(), delimiter=delimiter))
     except (csv.Error, TypeError) as error:
         remedy = "declare a delimiter of one character, and check the header"
         raise SourceError(f'the header of "{path}" cannot be read', actual=str(error), remedy=remedy) from error
@@ -113,11 +162,11 @@ def _header(sample: str, path: Path, delimiter: str) -> list[str]:
         remedy = "begin the file with a header line, and leave out a nameless index column"
         raise SourceError(f'every column of "{path}" needs a name', actual=actual, remedy=remedy)
     refuse_repeated_names(names)
-    return names
+    return names, sum(len(line.encode()) for line in taken)
 
 
 def _parse(
-    data: bytes, path: Path, names: list[str], delimiter: str, null_values: tuple[str, ...], ragged: list[int]
+    body: memoryview, path: Path, names: list[str], delimiter: str, null_values: tuple[str, ...], ragged: list[int]
 ) -> pa.Table:
     def note(row: pyarrow.csv.InvalidRow) -> Literal["skip"]:
         ragged.append(row.actual_columns)
@@ -125,8 +174,8 @@ def _parse(
 
     try:
         return pyarrow.csv.read_csv(
-            pa.BufferReader(data),
-            pyarrow.csv.ReadOptions(column_names=names, skip_rows_after_names=1, block_size=BLOCK_BYTES),
+            pa.BufferReader(pa.py_buffer(body)),
+            pyarrow.csv.ReadOptions(column_names=names, block_size=BLOCK_BYTES),
             pyarrow.csv.ParseOptions(
                 delimiter=delimiter,
                 newlines_in_values=True,

@@ -139,9 +139,13 @@ def _different(column: Constant, values: pa.ChunkedArray) -> pa.ChunkedArray:
     if column.value is None:
         return pc.is_valid(values)
     plain = _plain(values.type)
-    expected = column.array(1).cast(plain)[0]
+    expected = column.array(1).cast(plain)
+    if plain == pa.float16():  # which Arrow does not compare
+        values, expected, plain = values.cast(pa.float64()), expected.cast(pa.float64()), pa.float64()
+    expected = expected[0]
     same = pc.equal(values.cast(plain), expected)
-    return pc.invert(pc.or_(same, pc.is_nan(values)) if expected.as_py() != expected.as_py() else same)
+    not_a_number = family(plain) == "float" and np.isnan(expected.as_py())
+    return pc.invert(pc.or_(same, pc.is_nan(values)) if not_a_number else same)
 
 
 def _plain(arrow_type: pa.DataType) -> pa.DataType:

@@ -185,7 +185,8 @@ def refuse_unsupported(table: pa.Table) -> None:
     """Refuse columns of types that no table may have.
 
     Raises:
-        SchemaError: such a column, or unsigned numbers beyond int64; all are named, each with its remedy.
+        SchemaError: such a column, unsigned numbers beyond int64, or times in seconds that Parquet cannot hold; all are
+            named, each with its remedy.
     """
     wrong = [field for field in table.schema if family(field.type) is None]
     problems = [f'column "{field.name}" is {field.type}: {remedy_for(field.type)}' for field in wrong]
@@ -194,8 +195,19 @@ def refuse_unsupported(table: pa.Table) -> None:
         for name in table.column_names
         if table[name].type == pa.uint64() and (pc.max(table[name]).as_py() or 0) > INT64_MAX
     ]
+    problems += [
+        f'column "{field.name}" holds times beyond the year 292 million: cast it to text, or drop them'
+        for field in table.schema
+        if pa.types.is_timestamp(field.type) and field.type.unit == "s" and _beyond_milliseconds(table[field.name])
+    ]
     if problems:
         raise SchemaError("a column's values must be of a supported type", actual="; ".join(problems))
+
+
+def _beyond_milliseconds(values: pa.ChunkedArray) -> bool:
+    """Say whether a time in seconds does not fit a count of milliseconds, the coarsest unit of Parquet."""
+    low, high = pc.min_max(values.cast(pa.int64())).as_py().values()
+    return low is not None and not -INT64_MAX <= low * 1000 <= high * 1000 <= INT64_MAX
 
 
 def refuse_repeated_names(names: list[str]) -> None:
@@ -217,7 +229,7 @@ def _read_json(path: Path) -> Any:
         remedy = "check the path, or write one with `tabmint init`"
         rule = f'the schema file "{path}" cannot be read'
         raise SchemaError(rule, actual=str(error.strerror), remedy=remedy) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SchemaError(
             f'the schema file "{path}" must be JSON', actual=str(error), remedy="mend the file"
         ) from error

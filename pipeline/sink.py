@@ -31,6 +31,8 @@ def write_parquet(table: pa.Table, path: str | Path) -> None:
 def write_csv(table: pa.Table, path: str | Path, *, spreadsheet_safe: bool = False) -> None:
     """Write a table as UTF-8 CSV: text is quoted, a missing cell is empty and not quoted, an empty text is "".
 
+    Times that have a zone are written in UTC: before 1900 local clocks were off by seconds, and no offset can say so.
+
     Arguments:
         table: the table.
         path: where to write it.
@@ -58,7 +60,9 @@ def write_csv(table: pa.Table, path: str | Path, *, spreadsheet_safe: bool = Fal
 
 
 def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the values without a dictionary around them: its words are what is written."""
+    """Return the words of a dictionary, the moments of times with a zone in UTC, and all else as it is."""
+    if pa.types.is_timestamp(values.type) and values.type.tz is not None:
+        return values.cast(pa.timestamp(values.type.unit, "UTC"))
     return values.cast(values.type.value_type) if family(values.type) == "dictionary" else values
 
 

@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,10 +12,9 @@ from urllib.parse import quote
 import pyarrow as pa
 import pytest
 
-from pipeline.errors import SourceError
+from pipeline.errors import SchemaError, SourceError
 from pipeline.source import SourceConfig, read
-
-PASSWORD = "p@ss/w:rd 7"
+from tests.pipeline.postgres_server import PASSWORD, Server, start_postgres  # noqa: F401 - a fixture
 
 
 @pytest.fixture
@@ -74,6 +69,8 @@ def test_a_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
         f"postgresql://ada:{quote(PASSWORD, safe='')}@127.0.0.1:1/db",
         f"postgresql://127.0.0.1:1/db?user=ada&password={quote(PASSWORD)}",
         f"postgresql://ada:{PASSWORD}@127.0.0.1:port/db",
+        f"postgresql://ada:{quote(PASSWORD, safe='')}@[::1/db",
+        f"postgresql://ada@127.0.0.1:1/db?{quote(PASSWORD, safe='')}",
     ],
 )
 def test_no_message_tells_the_password(uri: str) -> None:
@@ -97,58 +94,8 @@ def test_a_driver_that_tells_the_uri_is_not_repeated(monkeypatch: pytest.MonkeyP
         read(SourceConfig(uri=uri, query="SELECT 1"))
 
 
-def _binary(name: str) -> str | None:
-    folders = [str(folder) for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
-    return shutil.which(name, path=os.pathsep.join([*folders, os.environ.get("PATH", "")]))
-
-
-def _server_user() -> str | None:
-    """Return another user to run the server as, because it refuses to run as root."""
-    return None if os.getuid() else "nobody"
-
-
-def _run(*command: str, folder: Path) -> None:
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
-    done = subprocess.run(
-        command,
-        user=_server_user(),
-        cwd=folder,
-        env=environment,
-        check=False,
-        timeout=60,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """Start a server of its own on a socket in a new folder, and give its uri."""
-    initdb, pg_ctl = _binary("initdb"), _binary("pg_ctl")
-    if initdb is None or pg_ctl is None:
-        pytest.skip("no PostgreSQL server is installed (initdb, pg_ctl)")
-    pytest.importorskip("adbc_driver_postgresql", reason="the extra tabmint[db] is not installed")
-    with tempfile.TemporaryDirectory(prefix="tabmint-pg-") as name:
-        folder = Path(name)
-        (folder / "password").write_text(PASSWORD)
-        if user := _server_user():
-            for path in (folder, folder / "password"):
-                shutil.chown(path, user)
-        log, data = str(folder / "log"), str(folder / "data")
-        _run(
-            initdb, "-D", data, "-U", "ada", "-A", "scram-sha-256", "--pwfile", str(folder / "password"), folder=folder
-        )
-        options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
-        _run(pg_ctl, "-D", data, "-l", log, "-w", "-o", options, "start", folder=folder)
-        try:
-            yield f"postgresql://ada:{quote(PASSWORD, safe='')}@/postgres?host={quote(name, safe='')}"
-        finally:
-            _run(pg_ctl, "-D", data, "-m", "immediate", "-w", "stop", folder=folder)
-
-
 @pytest.mark.slow
-def test_postgresql_gives_its_rows_and_types(postgres: str) -> None:
+def test_postgresql_gives_its_rows_and_types(postgres: Server) -> None:
     query = """
         SELECT * FROM (VALUES
             (1::bigint, 0.5::float8, 'Ada'::text, true, DATE '2024-02-29',
@@ -156,7 +103,7 @@ def test_postgresql_gives_its_rows_and_types(postgres: str) -> None:
             (NULL, 'NaN', '', NULL, NULL, NULL, NULL)
         ) AS people (n, x, name, smoker, day, seen, amount)
     """
-    table = read(SourceConfig(uri=postgres, query=query)).table
+    table = read(SourceConfig(uri=postgres.uri(), query=query)).table
     types = ["int64", "double", "string", "bool", "date32[day]", "timestamp[us, tz=UTC]", "decimal128(18, 2)"]
     assert [str(field.type) for field in table.schema] == types
     assert table["amount"].to_pylist() == [Decimal("12.50"), None]
@@ -165,18 +112,41 @@ def test_postgresql_gives_its_rows_and_types(postgres: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_numeric_too_wide_for_a_decimal_becomes_a_float(postgres: str) -> None:
+def test_a_numeric_too_wide_for_a_decimal_becomes_a_float(postgres: Server) -> None:
     query = "SELECT x::numeric FROM (VALUES ('123456789012345678901.5'), ('NaN'), ('0.25')) AS v (x)"
-    column = read(SourceConfig(uri=postgres, query=query)).table["x"]
+    column = read(SourceConfig(uri=postgres.uri(), query=query)).table["x"]
     assert column.type == pa.float64()
     assert column[2].as_py() == 0.25
 
 
 @pytest.mark.slow
-def test_postgresql_refusals_do_not_tell_the_password(postgres: str) -> None:
+def test_postgresql_refusals_do_not_tell_the_password(postgres: Server) -> None:
     with pytest.raises(SourceError, match=r"the query fails; found .*nope"):
-        read(SourceConfig(uri=postgres, query="SELECT nope"))
-    wrong = postgres.replace(quote(PASSWORD, safe=""), "other-s3cret")
+        read(SourceConfig(uri=postgres.uri(), query="SELECT nope"))
+    wrong = postgres.uri(password="other-s3cret")
     with pytest.raises(SourceError, match="cannot be reached") as refused:
         read(SourceConfig(uri=wrong, query="SELECT 1"))
     assert "other-s3cret" not in str(refused.value)
+
+
+@pytest.mark.slow
+def test_intervals_are_durations_and_months_are_refused(postgres: Server) -> None:
+    query = "SELECT x::interval FROM (VALUES ('1 day 00:00:01'), (NULL), ('-00:00:00.000001')) AS v (x)"
+    column = read(SourceConfig(uri=postgres.uri(), query=query)).table["x"]
+    assert column.type == pa.duration("us")
+    assert column.to_pylist() == [timedelta(days=1, seconds=1), None, timedelta(microseconds=-1)]
+    with pytest.raises(SourceError, match='no fixed length, as in column "x"'):
+        read(SourceConfig(uri=postgres.uri(), query="SELECT interval '1 month' AS x"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("query", ["SELECT 'Ada-4711'::int", "SELECT name::int FROM (VALUES ('Ada-4711')) AS v (name)"])
+def test_no_message_tells_a_cell(postgres: Server, query: str) -> None:
+    with pytest.raises(SourceError, match="invalid input syntax for type integer") as refused:
+        read(SourceConfig(uri=postgres.uri(), query=query))
+    assert "4711" not in str(refused.value)
+
+
+def test_a_query_that_names_two_columns_alike_is_refused() -> None:
+    with pytest.raises(SchemaError, match='"n" more than once'):
+        read(SourceConfig(uri="sqlite::memory:", query="SELECT 1 AS n, 2 AS n"))

@@ -12,21 +12,27 @@ Example:
 
 from .config import EvaluationConfig
 from .gate import Gate, Gates
+from .history import figures, privacy_verdicts
 from .measurement import Measured, Measurement, Unmeasured
 from .rendering.render import write_report
-from .report import Report
+from .report import EarlierRelease, Report, SinceLast, SourceDrift
 from .suite import evaluate
 from .tables import Tables
 
 __all__ = [
+    "EarlierRelease",
     "EvaluationConfig",
     "Gate",
     "Gates",
     "Measured",
     "Measurement",
     "Report",
+    "SinceLast",
+    "SourceDrift",
     "Tables",
     "Unmeasured",
     "evaluate",
+    "figures",
+    "privacy_verdicts",
     "write_report",
 ]

@@ -20,7 +20,8 @@ class PrivacyConfig(Config):
         quasi_identifiers: groups of columns that together may point to a person; copies of each are counted.
         secrets: columns whose value an attacker wants to infer from the others; empty chooses among the modelled ones.
         linkable: two groups of columns that two parties hold; linkability is tested only where they are declared.
-        queries: most synthetic rows whose nearest neighbours are searched.
+        queries: most synthetic rows whose nearest neighbours are searched; also, unless the new table has more itself,
+            most rows of all published tables together that are searched.
         references: most rows of each reference set.
         subsets: disjoint train subsets, each as large as the holdout reference, whose results are combined.
         permutations: relabellings of the original rows behind a p-value.
@@ -45,6 +46,8 @@ class EvaluationConfig(Config):
         utility_rows: most rows to train a downstream model on, and most holdout rows to test it on.
         pair_profiles: how many of the worst pairs the report shows.
         privacy: what the privacy gate is told.
+        budget_s: seconds after which no further metric is started; None takes the time that it takes. What is left out
+            is unmeasured, and a gate on it fails for want of evidence.
 
     Example:
         >>> EvaluationConfig(families=("marginals", "pairs")).detection_rows
@@ -58,3 +61,4 @@ class EvaluationConfig(Config):
     utility_rows: int = Field(default=50_000, ge=100)
     pair_profiles: int = Field(default=300, ge=0)
     privacy: PrivacyConfig = PrivacyConfig()
+    budget_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)

@@ -99,7 +99,8 @@ class Frame:
 class Frames:
     """The three tables in numeric form. `target` is the index of the target among the features, or None.
 
-    `tables` are the tables as they were given, with identifiers and text, which are no features.
+    `tables` are the tables as they were given, with identifiers and text, which are no features. `together` has the
+    rows of all releases in place of the synthetic ones; None where none was published before.
     """
 
     train: Frame
@@ -107,6 +108,7 @@ class Frames:
     synthetic: Frame
     target: int | None = None
     tables: Tables | None = None
+    together: Frames | None = None
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -137,7 +139,8 @@ def frames_of(tables: Tables) -> Frames:
     )
     names = [feature.name for feature in features]
     target = None if tables.target is None else names.index(tables.target)
-    return Frames(train, holdout, synthetic, target, tables)
+    together = frames_of(tables.together()) if tables.published else None
+    return Frames(train, holdout, synthetic, target, tables, together)
 
 
 def _converted(column: Column, tables: Tables) -> tuple[Feature, list[Values]]:

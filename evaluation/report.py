@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from datetime import date
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -10,10 +11,13 @@ from pipeline.config import Config
 
 from .measurement import Interval, Measured, Measurement
 
-REPORT_VERSION = 2
+REPORT_VERSION = 3
+MOST_EARLIER = 60
 MISSING_LABEL = "(missing)"
 OTHER_LABEL = "(other)"
 Verdict = Literal["PASS", "REVIEW", "FAIL"]
+Action = Literal["skip", "sample", "warm_start", "refit"]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 GateVerdict = Literal["PASS", "REVIEW", "FAIL", "NOT TESTABLE", "OFF", "NOT APPLICABLE"]
 TestName = Literal[
     "g0_identifiers",
@@ -49,7 +53,8 @@ class GateResult(Config):
 class TestPart(Config):
     """One number behind a privacy test: an attack, a column, a group of rows or a way of counting.
 
-    `verdict` is the part's own; the worst part decides the test.
+    `verdict` is the part's own; the worst part decides the test. `of` says which rows were judged, this release or all
+    published ones together; empty where there is no earlier release.
     """
 
     __test__ = False  # not a test case of pytest
@@ -61,6 +66,7 @@ class TestPart(Config):
     p_value: float | None = None
     verdict: GateVerdict
     note: str = ""
+    of: str = ""
 
 
 class PrivacyTest(Config):
@@ -183,10 +189,55 @@ class ReportedColumn(Config):
     reason: str = ""
 
 
+class EarlierRelease(Config):
+    """One release that was published before: how it came about, its verdict, and its figures by metric."""
+
+    run_id: str
+    date: date
+    verdict: Verdict
+    n_rows: int
+    action: Action
+    figures: dict[str, Number] = Field(default_factory=dict)
+
+
+class SourceDrift(Config):
+    """How far the distribution of one source column has moved since the last accepted release."""
+
+    column: str
+    statistic: str
+    value: Number
+    threshold: Number
+
+
+class SinceLast(Config):
+    """What became of the source and of the output since the last accepted release, and what this run did about it.
+
+    Attributes:
+        decision: how the table came about.
+        reason: why, as a sentence.
+        last: the release that was current when the run began, None for the first run.
+        history: the releases before this one, oldest first.
+        drift: columns of the source whose distribution was compared, worst first.
+        changes: changes of the schema that were accepted or warned of, a sentence each.
+        n_train_then: train rows of the last accepted release.
+        n_train_now: train rows of this run.
+    """
+
+    decision: Action
+    reason: str
+    last: EarlierRelease | None = None
+    history: tuple[EarlierRelease, ...] = Field(default=(), max_length=MOST_EARLIER)
+    drift: tuple[SourceDrift, ...] = ()
+    changes: tuple[str, ...] = ()
+    n_train_then: int | None = None
+    n_train_now: int | None = None
+
+
 class Report(Config):
     """The whole report; `report.json` is this model, and its JSON Schema is `docs/report.schema.json`.
 
-    Columns and pairs come worst first, giveaways strongest first.
+    Columns and pairs come worst first, giveaways strongest first. `n_published` counts the earlier releases that the
+    privacy tests judged together with this one.
     """
 
     version: int = REPORT_VERSION
@@ -202,6 +253,8 @@ class Report(Config):
     subgroups: tuple[Subgroup, ...] = ()
     training: tuple[TrainingPoint, ...] = ()
     notes: tuple[str, ...] = ()
+    since_last: SinceLast | None = None
+    n_published: int = 0
 
     def failures(self) -> list[str]:
         """Return the reason of every gate that failed, in the gates' order."""

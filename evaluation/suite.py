@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from pipeline.schema import Schema
 
 from .config import EvaluationConfig
+from .deadline import IMPORTANCE, Clock, Deadline, LeftOut
 from .features import Frames, frames_of
 from .fidelity.detection import measure_detection
 from .fidelity.joint import measure_joint
@@ -18,7 +20,7 @@ from .gate import Gates, judge
 from .measurement import Family, Measurement
 from .metric import Findings, Metric
 from .privacy.gate_tests import measure_inference, measure_membership, measure_records
-from .report import Report, ReportedColumn, RunIdentity, TrainingPoint
+from .report import Report, ReportedColumn, RunIdentity, SinceLast, TrainingPoint
 from .tables import Tables
 from .utility.downstream import measure_utility
 from .utility.every_column import measure_every_column
@@ -43,9 +45,15 @@ def evaluate(
     run: RunIdentity | None = None,
     training: Sequence[TrainingPoint] = (),
     notes: Sequence[str] = (),
+    since_last: SinceLast | None = None,
     on_progress: Callable[[str], None] | None = None,
+    clock: Clock = time.monotonic,
 ) -> Report:
     """Measure the synthetic table, judge it by the gates, and return everything a person needs to agree or not.
+
+    Families are measured in the order of their importance, privacy first; the report keeps its own order, and a result
+    does not depend on what was measured before it. Once `config.budget_s` is over no further metric is started; one
+    that is running is finished, so an evaluation may last longer by one metric and the drawing up of the report.
 
     Args:
         tables: train, holdout and synthetic rows with their schema.
@@ -55,7 +63,9 @@ def evaluate(
         run: what was run; counts alone where it is not given.
         training: the curve of the generator's training.
         notes: sentences to print in the report.
+        since_last: what is known about the runs before this one.
         on_progress: called with each stage's name as it begins.
+        clock: seconds that only go forward; the budget is measured with it.
 
     Raises:
         SchemaError: the tables do not share one schema.
@@ -70,12 +80,15 @@ def evaluate(
         (0.0, None, 'FAIL')
     """
     config, announce = config or EvaluationConfig(), on_progress or (lambda _: None)
+    gates, deadline = gates or Gates(), Deadline(config.budget_s, clock)
     announce("tables")
     frames = frames_of(tables)
-    findings = _findings(frames, config, seed, announce)
+    findings, left = _findings(frames, config, seed, announce, deadline)
     measurements = tuple(measurement for found in findings for measurement in found.measurements)
+    measurements += tuple(left.measurements(measurements, gates))
     tests = tuple(test for found in findings for test in found.tests)
-    results, verdict = judge(measurements, tests, gates or Gates())
+    tests += tuple(left.tests(tests, gates))
+    results, verdict = judge(measurements, tests, gates)
     announce("report")
     return Report(
         verdict=verdict,
@@ -89,17 +102,27 @@ def evaluate(
         privacy=tests,
         subgroups=tuple(subgroup for found in findings for subgroup in found.subgroups),
         training=tuple(training),
-        notes=tuple(notes),
+        notes=(*notes, *left.notes()),
+        since_last=since_last,
+        n_published=len(tables.published) if "privacy" in config.families else 0,
     )
 
 
-def _findings(frames: Frames, config: EvaluationConfig, seed: int, announce: Callable[[str], None]) -> list[Findings]:
-    findings = []
-    for family, metrics in METRICS.items():
-        if family in config.families:
-            announce(family)
-            findings += [metric(frames, config, seed=seed) for metric in metrics]
-    return findings
+def _findings(
+    frames: Frames, config: EvaluationConfig, seed: int, announce: Callable[[str], None], deadline: Deadline
+) -> tuple[list[Findings], LeftOut]:
+    """Measure in the order of importance, and return what was found in the order of the report."""
+    found: dict[Family, list[Findings]] = {}
+    for family in (name for name in IMPORTANCE if name in config.families):
+        for metric in METRICS[family]:
+            if deadline.over():
+                break
+            if family not in found:
+                announce(family)
+            found.setdefault(family, []).append(metric(frames, config, seed=seed))
+    wanted = [family for family in METRICS if family in config.families]
+    left = deadline.left_out({family: (len(found.get(family, ())), len(METRICS[family])) for family in wanted})
+    return [findings for family in wanted for findings in found.get(family, ())], left
 
 
 def _by_column(findings: list[Findings]) -> dict[str, tuple[Measurement, ...]]:

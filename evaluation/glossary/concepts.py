@@ -45,6 +45,27 @@ CONCEPTS: dict[str, Term] = {
         "The smallest leak of a stated kind that a test would have seen with these row counts.",
         "Below it the test is blind, and a pass says nothing.",
     ),
+    "together": Term(
+        "Releases together",
+        (
+            "All published tables of one output as one: whoever has them all can look for a leak that is too small to "
+            "be seen in each of them."
+        ),
+        "Searches see a sample of many rows, and rows that were published elsewhere are not known.",
+    ),
+    "since_last": Term(
+        "Change since the last release",
+        (
+            "A figure beside that of the last accepted release: better, worse, or no clear change where the earlier "
+            "value lies inside today's interval."
+        ),
+        "The earlier value has an interval too, and the holdout rows may be others, so a small change means little.",
+    ),
+    "drift": Term(
+        "Drift of the source",
+        "How far the distribution of a column of the source has moved since the last accepted release.",
+        "It compares one column at a time and does not see columns that change only in how they hang together.",
+    ),
 }
 
 VERDICTS: dict[str, Term] = {

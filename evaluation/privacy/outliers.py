@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.seeds import numpy_rng
 
-from ..features import Frames
+from ..features import Frame, Frames
 from ..report import PrivacyTest, TestPart
 from ..statistics import BoolArray, FloatArray, IntArray
 from .decisions import (
@@ -51,14 +51,15 @@ CLOSEST_SHARES = (0.02, 0.05, 0.1, 0.2, 0.4)
 FALSE_POSITIVES = 0.05
 
 
-def judge_outliers(frames: Frames, *, seed: int) -> PrivacyTest:
+def judge_outliers(frames: Frames, *, seed: int, near: Frame | None = None) -> PrivacyTest:
     """Test the outliers, each rarer class of the target, and each column's rare levels for copies and near copies.
 
     Outliers are the 5 % (at least 200) of the original records that differ from all others with the largest mean
     distance to the nearest five rows of a random sample, numbers in units of their range. A member is **approached** by
     its distance to the nearest synthetic row, over its own distance to the sample. Both are measured without looking at
     whether a record is train's, so the labels of the members are exchangeable under an honest generator: of those
-    repeated or approached the most, train's number is hypergeometric.
+    repeated or approached the most, train's number is hypergeometric. `near` are the synthetic rows whose approach is
+    measured, where all of them are too many; copies are counted among all.
 
     Source: Sugiyama and Borgwardt 2013, Rapid distance-based outlier detection via sampling, NeurIPS.
     """
@@ -70,7 +71,7 @@ def judge_outliers(frames: Frames, *, seed: int) -> PrivacyTest:
     if len(singles.rows) < MIN_OUTLIERS:
         reason = f"{counted(len(singles.rows), 'original row')} differ from all others; {MIN_OUTLIERS} are needed."
         return undecided("g5_outliers", "NOT APPLICABLE", statistic=STATISTIC, rule=RULE, reason=reason)
-    groups = _Members(frames, singles, seed).examined()
+    groups = _Members(frames, near or frames.synthetic, singles, seed).examined()
     return _decided(frames, groups)
 
 
@@ -113,13 +114,13 @@ class _Group:
 class _Members:
     """The records that differ from all others, with their outlyingness, and the synthetic rows near them."""
 
-    def __init__(self, frames: Frames, singles: Singles, seed: int) -> None:
+    def __init__(self, frames: Frames, near: Frame, singles: Singles, seed: int) -> None:
         self._frames, self._singles = frames, singles
         self._rng = numpy_rng(seed, "privacy", "outliers")
         self._real = frames.train.join(frames.holdout)
         self._space = Space(self._real)
         self._points = self._space.place(self._real)
-        self._synthetic = self._space.place(frames.synthetic)
+        self._synthetic = self._space.place(near)
         self._outlyingness = self._distance_to_sample()
 
     def examined(self) -> list[_Group]:

@@ -18,8 +18,9 @@ from ..glossary import CONCEPTS, VERDICTS, term
 from ..measurement import Family, Measurement
 from ..report import PrivacyTest, Report
 from ..wording import duration, number, percent, short, visible
-from . import charts, distributions, heat_maps, view
+from . import charts, distributions, heat_maps, since, view
 from .model_card import model_card_of
+from .trend_chart import trend_chart
 
 MAX_PAIRS = 60
 OPEN_COLUMNS = 12
@@ -68,6 +69,9 @@ def report_html(report: Report) -> str:
         style_hash=_content_hash(style),
         decisions=_by_verdict(view.decisions_of(report)),
         judged={gate.name: gate for gate in report.gates if gate.limit is not None},
+        changes=since.changes_of(report),
+        trends=since.trends_of(report),
+        earlier=since.earlier_releases(report.since_last) if report.since_last else (),
         families={family: _of_family(report, family) for family in FAMILIES},
         open_columns=OPEN_COLUMNS,
         missing=view.missing_rates(report.columns),
@@ -97,9 +101,10 @@ def _environment() -> Environment:
     shown |= {"typeset": view.typeset, "amount": view.amount}
     environment.filters |= words | shown | {"pair_difference": heat_maps.pair_difference}
     figures: list[Callable[..., Markup]] = [charts.range_chart, charts.part_chart, charts.bar_chart, charts.line_chart]
-    figures += [distributions.column_chart, heat_maps.heat_map, heat_maps.heat_names]
+    figures += [trend_chart, distributions.column_chart, heat_maps.heat_map, heat_maps.heat_names]
     environment.globals |= {figure.__name__: figure for figure in figures}
     environment.globals |= {"titles": FAMILIES, "concepts": CONCEPTS, "verdicts": VERDICTS}
+    environment.globals |= {"decisions_taken": since.DECISIONS}
     return environment
 
 

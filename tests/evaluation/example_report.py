@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import date, timedelta
 from itertools import combinations
 
 import numpy as np
 
 from evaluation.gate import Gates, judge
+from evaluation.history import figures
 from evaluation.measurement import Family, Measured, Measurement, Unmeasured
 from evaluation.report import (
     MISSING_LABEL,
     OTHER_LABEL,
     ColumnProfile,
+    EarlierRelease,
     Giveaway,
     PairProfile,
+    PrivacyTest,
     Report,
     ReportedColumn,
     RunIdentity,
     Series,
+    SinceLast,
+    SourceDrift,
     Subgroup,
     TrainingPoint,
 )
@@ -127,6 +133,47 @@ def pair(first: str, second: str, place: int) -> PairProfile:
         first=first, second=second, statistic=("pearson", "cramers_v", "correlation_ratio")[place % 3], train=train,
         holdout=train * 0.98, synthetic=synthetic, contingency_error=0.05 / (1 + place % 17),
     )  # fmt: skip
+
+
+def earlier_release(night: int, now: Report) -> EarlierRelease:
+    """Return the release of a night: every figure of `now`, moved a little; one was not measured on night 4."""
+    now_by_name = figures(now).items()
+    moved = {name: value * (1 + 0.06 * math.sin(2.1 * night + i)) for i, (name, value) in enumerate(now_by_name)}
+    if night == 4:
+        moved.pop("c2st_auc")
+    day = date(2026, 1, 18) + timedelta(days=night)
+    return EarlierRelease(
+        run_id=f"{day}-{night:012x}", date=day, verdict="REVIEW" if night % 5 == 3 else "PASS",
+        n_rows=10_800 + 97 * night, action="refit" if night % 4 == 0 else "warm_start", figures=moved,
+    )  # fmt: skip
+
+
+def judged_twice(test: PrivacyTest, n_releases: int) -> PrivacyTest:
+    """Return the test with its parts of this release and of all of them together."""
+    subjects = ("this release", f"all {n_releases} published releases together (20,000 of 157,000 rows)")
+    parts = tuple(part.model_copy(update={"of": of}) for part in test.parts for of in subjects)
+    return test.model_copy(update={"parts": parts})
+
+
+def with_history(report: Report, n_releases: int = 12) -> Report:
+    """Return the report as that of a night after `n_releases` others."""
+    history = tuple(earlier_release(night, report) for night in range(n_releases))
+    names = [column.name for column in report.schema_columns]
+    since = SinceLast(
+        decision="warm_start" if history else "refit",
+        reason="312 rows were appended to the source, which is fewer than a fifth." if history else "First release.",
+        last=history[-1] if history else None,
+        history=history,
+        drift=tuple(
+            SourceDrift(column=name, statistic="population stability index", value=0.31 / (i + 1), threshold=0.2)
+            for i, name in enumerate(names if history else ())
+        ),
+        changes=('Column "carrier" has 2 new levels, which were accepted.',) if history else (),
+        n_train_then=11_688 if history else None,
+        n_train_now=12_000,
+    )
+    privacy = tuple(judged_twice(test, n_releases + 1) for test in report.privacy) if history else report.privacy
+    return report.model_copy(update={"since_last": since, "n_published": n_releases, "privacy": privacy})
 
 
 def example_report(

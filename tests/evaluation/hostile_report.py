@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from evaluation.measurement import Unmeasured
-from evaluation.report import PrivacyTest, Report
-from tests.evaluation.example_report import example_report, profile
+from evaluation.report import PrivacyTest, Report, SinceLast
+from tests.evaluation.example_report import example_report, profile, with_history
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -24,7 +24,7 @@ HOSTILE = (
 
 def with_texts(texts: tuple[str, ...]) -> Report:
     """Return a report that says `texts` wherever a report can carry the text of data, configuration or errors."""
-    report = example_report(names=texts, leaking=True)
+    report = with_history(example_report(names=texts, leaking=True), 3)
     say = texts[0]
     run = dict.fromkeys(("run_id", "name", "created", "generator", "data_sha256", "config_sha256", "code_sha256"), say)
     measurements = [m.model_copy(update={"subject": say, "source": say}) for m in report.measurements[:3]]
@@ -39,11 +39,22 @@ def with_texts(texts: tuple[str, ...]) -> Report:
             "privacy": tuple(spoken(test, say) for test in report.privacy),
             "subgroups": tuple(g.model_copy(update={"column": say, "level": say}) for g in report.subgroups),
             "notes": texts,
+            "since_last": remembered(report.since_last, texts),
         }
     )
 
 
+def remembered(since: SinceLast | None, texts: tuple[str, ...]) -> SinceLast:
+    """Return what is known of earlier runs, with figures and runs that are called by the texts."""
+    assert since is not None
+    own = {"run_id": texts[0], "figures": {texts[0]: 0.5, "shape_error": 0.1}}
+    history = tuple(release.model_copy(update=own) for release in since.history)
+    drift = tuple(d.model_copy(update={"statistic": texts[0]}) for d in since.drift)
+    said = {"reason": texts[0], "changes": texts, "drift": drift, "history": history, "last": history[-1]}
+    return since.model_copy(update=said)
+
+
 def spoken(test: PrivacyTest, say: str) -> PrivacyTest:
-    said = dict.fromkeys(("subject", "statistic", "note"), say)
+    said = dict.fromkeys(("subject", "statistic", "note", "of"), say)
     own = dict.fromkeys(("statistic", "rule", "reason", "detection_limit", "source"), say)
     return test.model_copy(update=own | {"parts": tuple(part.model_copy(update=said) for part in test.parts)})

@@ -331,3 +331,14 @@ def test_the_scan_is_the_same_each_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize("train", [TRAIN.slice(0, 0), pa.table({"x": pa.nulls(30)}), pa.table({"x": [1.0] * 30})])
 def test_degenerate_train_tables_have_nothing_to_find(train: pa.Table, model: Path) -> None:
     assert scan(model, train) == []
+
+
+@pytest.mark.slow
+def test_few_columns_of_small_numbers_are_no_rows_by_chance(tmp_path):
+    found = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        train = pa.table({name: rng.integers(0, size, 200) for name, size in (("ward", 3), ("days", 101), ("age", 17))})
+        TabularGenerator(generator_config("independent")).fit(train, seed=seed).save(tmp_path / str(seed))
+        found += scan(tmp_path / str(seed), train)
+    assert len(found) <= 1, "one shuffled table alone is no yardstick for a few rows"

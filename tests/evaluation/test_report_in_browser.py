@@ -16,7 +16,7 @@ import pytest
 
 from evaluation.rendering.render import report_html, write_report
 from evaluation.report import Report
-from tests.evaluation.example_report import example_report
+from tests.evaluation.example_report import example_report, with_history
 from tests.evaluation.hostile_report import HOSTILE, with_texts
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright for Python")
@@ -34,6 +34,8 @@ REPORTS = {
     "review": lambda: example_report(privacy="REVIEW"),
     "copying": lambda: example_report(leaking=True),
     "a hundred columns": lambda: example_report(names=[f"column_number_{i}" for i in range(100)]),
+    "nightly": lambda: with_history(example_report(privacy="REVIEW")),
+    "sixty nights": lambda: with_history(example_report(), 60),
     "hostile": lambda: with_texts(HOSTILE),
 }
 
@@ -161,7 +163,7 @@ def test_the_page_never_scrolls_sideways(browser: Any, pages: dict[str, Path], n
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["honest", "review", "copying"])
+@pytest.mark.parametrize("name", ["honest", "review", "copying", "nightly"])
 def test_text_stands_out_from_its_ground(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
     with Visit(browser, pages[name], scheme=scheme) as visit:
         visit.ask("() => document.querySelectorAll('details').forEach(d => d.open = true)")
@@ -218,6 +220,19 @@ def test_a_screen_reader_finds_landmarks_headings_tables_and_pictures(browser: A
         assert [visit.ask(script) for script in (unnamed, unscoped, silent)] == [0, 0, 0]
         assert page.get_by_role("img", name="Distribution of month").count() == 1
         assert page.get_by_role("rowheader", name="G1 Copies").count() >= 1
+
+
+def test_the_way_over_time_is_told_to_a_screen_reader(browser: Any, pages: dict[str, Path]) -> None:
+    with Visit(browser, pages["nightly"]) as visit:
+        page = visit.page
+        assert page.get_by_role("img", name="Exact copies over time").count() == 1
+        assert page.get_by_role("table", name="Figures of the last accepted release and of this one").count() == 1
+        said = page.locator("svg.trend desc").first.text_content()
+        assert said.startswith("13 releases since 2026-01-18")
+        outside = """() => [...document.querySelectorAll('svg.trend')].flatMap(s => [...s.querySelectorAll('text')]
+          .filter(t => { const [a, b] = [t.getBoundingClientRect(), s.getBoundingClientRect()];
+                         return a.left < b.left - 1 || a.right > b.right + 1; })).length"""
+        assert visit.ask(outside) == 0
 
 
 @pytest.mark.parametrize("name", REPORTS)

@@ -9,7 +9,7 @@ import pytest
 from evaluation.rendering.render import report_json
 from evaluation.report import Report, report_schema
 from evaluation.write_schema import SCHEMA_FILE, schema_text
-from tests.evaluation.example_report import example_report
+from tests.evaluation.example_report import example_report, with_history
 from tests.evaluation.hostile_report import HOSTILE, with_texts
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +28,7 @@ REPORTS = {
     "PASS": example_report(target=False),
     "REVIEW": example_report(privacy="REVIEW"),
     "FAIL": example_report(leaking=True),
+    "nightly": with_history(example_report()),
     "hostile": with_texts(HOSTILE),
 }
 

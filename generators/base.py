@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -104,7 +105,7 @@ class TabularGenerator:
             seed: the root seed of everything random.
             budget_s: wall-clock seconds for training; the best state so far is kept when they are over.
             on_progress: called at every validation.
-            checkpoint: a file for exact resume of an interrupted fit; removed when the fit is done.
+            checkpoint: a file for exact resume of an interrupted fit; for the caller to remove once the model is saved.
             warm_start: a fitted generator of the same settings, whose weights, schema and vocabularies are the start.
 
         Raises:
@@ -131,8 +132,6 @@ class TabularGenerator:
                     on_progress(progress)
             diagnostics = self._diagnose(model.eval(), held_out, seed)
         self._fitted = replace(start, model=model.eval(), diagnostics=diagnostics, dtypes=_dtypes(table))
-        if checkpoint:
-            checkpoint.unlink(missing_ok=True)
         return self
 
     def _start(self, table: pa.Table, schema: Schema | None, seed: int, warm_start: TabularGenerator | None) -> _Fitted:
@@ -281,20 +280,24 @@ class TabularGenerator:
             ArtifactError: the folder is missing, damaged, or of another format.
         """
         verify(Path(folder), Sealed)
-        state = _read_state(Path(folder) / STATE)
+        with _damage_refused(Path(folder) / STATE):
+            generator, unfilled = cls._from_state(_read_state(Path(folder) / STATE))
+        tensors, _ = load_state(Path(folder) / WEIGHTS)
+        _load_weights(unfilled.model, tensors)
+        generator._fitted = replace(unfilled, model=unfilled.model.to(unfilled.device).eval())
+        return generator
+
+    @classmethod
+    def _from_state(cls, state: dict[str, Any]) -> tuple[TabularGenerator, _Fitted]:
+        """Return what a saved state describes, with a model that has no weights of its own yet."""
         transform = TableTransform.from_json(state["transform"])
-        generator = cls(
-            generator_config(**state["config"]), transform=TransformConfig.model_validate(state["transform_config"])
-        )
+        transform_config = TransformConfig.model_validate(state["transform_config"])
+        generator = cls(generator_config(**state["config"]), transform=transform_config)
         generator.history = [Progress.from_json(progress) for progress in state["history"]]
         device = choose_device("cpu" if training_config(generator.config).device == "cpu" else "auto")
         rng = torch.Generator().manual_seed(0)
         model = build(generator.config, transform.layout, state["n_rows"], state["n_members"], rng)
-        tensors, _ = load_state(Path(folder) / WEIGHTS)
-        _load_weights(model, tensors)
-        model = model.to(device).eval()
-        generator._fitted = _Fitted(transform, model, device, state["n_rows"], state["dtypes"], state["diagnostics"])
-        return generator
+        return generator, _Fitted(transform, model, device, state["n_rows"], state["dtypes"], state["diagnostics"])
 
     def describe(self) -> dict[str, Any]:
         """Return what a person wants to know of a fitted generator, as plain JSON values."""
@@ -444,12 +447,25 @@ def _refuse_too_few(table: pa.Table) -> None:
         )
 
 
+@contextmanager
+def _damage_refused(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"{path} is damaged", actual=repr(error)[:200], remedy="fit again") from error
+
+
 def _read_state(path: Path) -> dict[str, Any]:
-    state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if state.get("format") != FORMAT:
-        remedy = "fit again with this version"
-        raise ArtifactError(f"{path} must be of format {FORMAT}", actual=str(state.get("format")), remedy=remedy)
-    return state
+    remedy = "fit again with this version"
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} must be JSON", actual=str(error), remedy=remedy) from error
+    found = state.get("format") if isinstance(state, dict) else "no object"
+    if found != FORMAT:
+        raise ArtifactError(f"{path} must be of format {FORMAT}", actual=str(found)[:100], remedy=remedy)
+    loaded: dict[str, Any] = state
+    return loaded
 
 
 def _load_weights(model: Model, tensors: dict[str, torch.Tensor]) -> None:

@@ -43,6 +43,6 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118  not a dict
     except FileNotFoundError as error:
         raise ArtifactError("weights must be there", actual=f"no file {path}", remedy="name a saved model") from error
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         rule = f"{path} must be a whole safetensors file"
         raise ArtifactError(rule, actual=str(error), remedy="fit again") from error

@@ -133,8 +133,12 @@ class Trainer:
         self.seen = data.take(permutation(data, substream(seed, "seen"))[: len(validation)])
 
     def run(self) -> Iterator[Progress]:
-        """Train, validate and yield until the plan, the patience or the budget ends; then restore the best weights."""
+        """Train, validate and yield until the plan, the patience or the budget ends; then restore the best weights.
+
+        A resumed run yields first what its earlier parts did.
+        """
         self._resume()
+        yield from self.state.history  # what the earlier parts of a resumed run yielded
         with workers(len(self.groups), self.data.tokens.device) as self.pool:  # groups share nothing
             if not self.state.history:
                 yield self._validate()

@@ -188,7 +188,8 @@ def test_a_resumed_run_of_several_members_ends_with_the_same_bytes(n_progresses,
     before = list(itertools.islice(cut, n_progresses))
     cut.close()
     after = run(resumed, checkpoint=path)
-    assert losses(before + after) == losses(history)
+    assert losses(after) == losses(history)
+    assert after[:n_progresses] == before
     assert equal(tensors(resumed), tensors(whole))
 
 

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test install lint types layers clean
+.PHONY: run test faults install lint types layers clean
 
 run: install
 	$(BIN)/tabmint run examples/flights.toml
@@ -11,6 +11,12 @@ run: install
 # One thread each, for there is one process per core.
 test: install lint types layers
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+
+# The long mode of tests/faults, one after the other, with the counts that docs/reliability.md shows.
+faults: install
+	TABMINT_FAULTS=long OMP_NUM_THREADS=1 $(BIN)/pytest -s tests/faults
+	rm -rf build/ticks
+	$(BIN)/python -m tests.faults.three_ticks build/ticks
 
 lint: install
 	$(BIN)/ruff check .

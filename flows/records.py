@@ -1,87 +1,145 @@
-"""What a job records about itself: the key of its model, the identity in its report, the manifest of its release."""
+"""What a job records about itself: its inputs, its model's key, the identity in its report, its release's manifest."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evaluation.report import Report, RunIdentity, TrainingPoint
+from evaluation.history import figures
+from evaluation.report import MOST_EARLIER, EarlierRelease, Report, RunIdentity, SinceLast, TrainingPoint
 from evaluation.tables import Tables
 from pipeline.columns import Identifier, Text
-from pipeline.publish import Manifest, code_fingerprint, versions
+from pipeline.fingerprint import content_fingerprint
+from pipeline.ledger import Entry, Inputs, Record, accepted, releases
+from pipeline.manifest import Manifest, code_fingerprint, versions
 from pipeline.schema import Schema
 
+from .decision import digest
 from .job import Job
+from .results import Fitted, Ingested, Parts, Plan, Sampled
 from .settings import RunConfig
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from generators import TabularGenerator
 
+LEARNING = {"seed", "split", "transform", "generator"}
+JUDGING = {"sample", "evaluation", "gates"}
 
-def model_key(config: RunConfig, train_sha256: str, schema: Schema) -> str:
+
+def inputs_of(config: RunConfig, table: pa.Table, schema: Schema) -> Inputs:
+    """Return the hashes of everything that a release depends on; the order of the source's rows is not among it."""
+    return Inputs(
+        data=content_fingerprint(table),
+        table_schema=digest(schema.model_dump(mode="json", exclude={"columns": {"__all__": {"reason"}}})),
+        learning=digest(config.model_dump(mode="json", include=LEARNING)),
+        judging=digest(config.model_dump(mode="json", include=JUDGING)),
+        code=digest({"code": code_fingerprint(), "versions": versions()}),
+    )
+
+
+def model_key(job: Job, plan: Plan, train_sha256: str) -> str:
     """Return the sha256, in hex, of everything that a fitted model depends on, code and library versions included."""
-    settings = config.model_dump(mode="json", include={"seed", "transform", "generator"})
-    depends = {"settings": settings, "train": train_sha256, "schema": schema.model_dump(mode="json")}
-    return _sha256({**depends, "code": code_fingerprint(), "versions": versions()})
+    inputs = plan.inputs
+    depends = {"learning": inputs.learning, "schema": inputs.table_schema, "code": inputs.code}
+    return digest({**depends, "train": train_sha256, "seed": job.seed, "base": plan.base})
 
 
 def recorded_config(config: RunConfig) -> dict[str, Any]:
     """Return the config as it may be recorded in what is published: JSON values that tell nothing of the machine.
 
-    The connection string is left out, for it may hold a password; of paths the last part stays.
+    What may hold a password is left out (connection strings, addresses, options); of paths the last part stays.
 
     Example:
-        >>> source = {"uri": "postgresql://me:secret@host/db", "query": "select 1"}
+        >>> source = {"uri": "postgresql://me:${PGPASSWORD}@host/db", "query": "select 1"}
         >>> recorded_config(RunConfig(name="a", source=source))["source"]["uri"]
         'postgresql:(not recorded)'
     """
-    settings = config.model_dump(mode="json")
-    if config.source.uri:
-        settings["source"]["uri"] = config.source.uri.partition(":")[0] + ":(not recorded)"
-    for section, key in ((settings["source"], "path"), (settings["output"], "root"), (settings, "schema_path")):
+    settings = config.model_dump(mode="json", exclude={"alert", "sinks"})
+    settings["source"] = config.source.recorded()
+    for section, key in ((settings["output"], "root"), (settings, "schema_path")):
         section[key] = Path(section[key]).name if section[key] else section[key]
     return settings
 
 
-def identity(
-    job: Job, tables: Tables, generator: TabularGenerator, *, data_sha256: str, sample_s: float
-) -> RunIdentity:
+def identity(job: Job, plan: Plan, tables: Tables, fitted: Fitted, sampled: Sampled, data_sha256: str) -> RunIdentity:
     """Return what the report says about the run."""
     return RunIdentity(
-        run_id=job.run_id,
+        run_id=plan.run_id,
         name=job.config.name,
         created=job.created,
-        seed=job.config.seed,
+        seed=job.seed,
         generator=job.config.generator.kind,
-        config_sha256=_sha256(recorded_config(job.config)),
+        config_sha256=digest(recorded_config(job.config)),
         data_sha256=data_sha256,
         code_sha256=code_fingerprint(),
         n_train=tables.train.num_rows,
         n_holdout=tables.holdout.num_rows,
         n_synthetic=tables.synthetic.num_rows,
-        fit_s=fit_seconds(generator),
-        sample_s=sample_s,
+        fit_s=fitted.fit_s,
+        sample_s=sampled.sample_s,
         versions=versions(),
     )
 
 
-def manifest(job: Job, report: Report, schema: Schema) -> Manifest:
+def manifest(job: Job, plan: Plan, parts: Parts, fitted: Fitted, report: Report, schema: Schema) -> Manifest:
     """Return what the release says about itself."""
     return Manifest(
         name=job.config.name,
-        run_id=job.run_id,
+        run_id=plan.run_id,
         created=job.created,
         verdict=report.verdict,
         n_rows=report.run.n_synthetic,
         table_schema=schema,
-        seed=job.config.seed,
+        seed=job.seed,
         config=recorded_config(job.config),
         versions=report.run.versions,
         data_sha256=report.run.data_sha256,
         code_sha256=report.run.code_sha256,
+        record=_record(job, plan, parts, fitted, report),
     )
+
+
+def _record(job: Job, plan: Plan, parts: Parts, fitted: Fitted, report: Report) -> Record:
+    cost = {"fit": report.run.fit_s, "sample": report.run.sample_s, "evaluate": report.run.evaluate_s}
+    return Record(
+        date=job.date,
+        action=plan.action,
+        reason=plan.reason,
+        inputs=plan.inputs,
+        model=fitted.key,
+        warm_starts=plan.warm_starts,
+        boundary=parts.boundary,
+        n_train=report.run.n_train,
+        figures=figures(report),
+        gates={gate.name: gate.verdict for gate in report.gates},
+        cost={step: seconds for step, seconds in cost.items() if seconds is not None},
+    )
+
+
+def since_last(job: Job, ingested: Ingested, plan: Plan, n_train: int) -> SinceLast:
+    """Return what the report says about the releases before this one, and about the source since the last of them."""
+    entries = job.output.ledger.entries()
+    last = accepted(entries, until=job.date)
+    history = [_earlier(entry, entry.record) for entry in releases(entries) if entry.record is not None]
+    return SinceLast(
+        decision=plan.action,
+        reason=plan.reason,
+        last=None if last is None or last.record is None else _earlier(last, last.record),
+        history=tuple(history[-MOST_EARLIER:]),
+        drift=ingested.drift,
+        changes=ingested.changes,
+        n_train_then=None if last is None or last.record is None else last.record.n_train,
+        n_train_now=n_train,
+    )
+
+
+def _earlier(entry: Entry, record: Record) -> EarlierRelease:
+    return EarlierRelease(
+        run_id=entry.run_id, date=record.date, verdict=entry.verdict or "PASS", n_rows=entry.n_rows or 0,
+        action=record.action, figures=record.figures,
+    )  # fmt: skip
 
 
 def training_curve(generator: TabularGenerator) -> tuple[TrainingPoint, ...]:
@@ -97,28 +155,14 @@ def training_curve(generator: TabularGenerator) -> tuple[TrainingPoint, ...]:
     )
 
 
-def notes(schema: Schema, *, reused_model: bool) -> tuple[str, ...]:
-    """Return the sentences that the report prints beside its numbers.
-
-    Example:
-        >>> from pipeline.columns import Text
-        >>> notes(Schema(columns=(Text(name="remark", arrow="string", policy="drop"),)), reused_model=False)
-        ('The free text of column "remark" is left out.',)
-    """
+def notes(schema: Schema, generator: TabularGenerator, *, reused_model: bool) -> tuple[str, ...]:
+    """Return the sentences that the report prints beside its numbers: columns left out, and a training cut short."""
     texts = {
         "drop": "The free text of column {} is left out.",
         "replace": "The free text of column {} is replaced by a placeholder in every row.",
     }
     said = [texts[column.policy].format(f'"{column.name}"') for column in schema.columns if isinstance(column, Text)]
     keys = [f'The keys in column "{c.name}" are newly issued.' for c in schema.columns if isinstance(c, Identifier)]
-    reused = ["The model is that of an earlier run on the same data, config and code."] if reused_model else []
-    return (*said, *keys, *reused)
-
-
-def fit_seconds(generator: TabularGenerator) -> float | None:
-    """Return how long training took, None where nothing was trained step by step."""
-    return generator.history[-1].elapsed_s if generator.history else None
-
-
-def _sha256(value: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    reused = ["The model is that of an earlier run."] if reused_model else []
+    training = [f"Training: {point.message}." for point in generator.history if point.message]
+    return (*said, *keys, *reused, *training)

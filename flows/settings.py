@@ -9,18 +9,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from evaluation.config import EvaluationConfig
 from evaluation.gate import Gates
 from pipeline.config import Config
+from pipeline.credentials import refuse_literal_options, refuse_literal_password
+from pipeline.delivery import FolderSink, SinkConfig
+from pipeline.drift_rules import DriftRules
 from pipeline.errors import ConfigError
 from pipeline.source import SourceConfig
 from pipeline.split import SplitConfig
 from pipeline.transform import TransformConfig
 
+from .decision import ScheduleSection
 from .duration import parse_seconds
+
+Seconds = Annotated[float, BeforeValidator(parse_seconds)]
+SECRETIVE = ("source.uri", "source.options", "sinks", "alert")
+"""Settings that may hold a password: what is wrong with them is said, what they hold is not."""
 
 
 class GeneratorSection(Config):
@@ -29,7 +37,7 @@ class GeneratorSection(Config):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     kind: str = "flow_matching"
-    budget: Annotated[float, BeforeValidator(parse_seconds)] = 120.0
+    budget: Seconds = 120.0
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -44,8 +52,9 @@ class SampleSection(Config):
 
 
 class EvaluationSection(EvaluationConfig):
-    """What to measure, and the column that downstream models predict."""
+    """What to measure, for how long at most, and the column that downstream models predict."""
 
+    budget_s: Seconds | None = None
     target: str | None = None
 
 
@@ -56,6 +65,27 @@ class OutputSection(Config):
     csv: bool = False
 
 
+class AlertSection(Config):
+    """Whom to tell when a run publishes nothing though it should have.
+
+    Attributes:
+        webhook: an https or http address that a JSON object is posted to; it may hold `${NAME}` or `${secret:block}`.
+        timeout_s: how long to wait for its answer.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    webhook: str | None = Field(default=None, repr=False)
+    timeout_s: Annotated[float, Field(gt=0)] = 10.0
+
+    @field_validator("webhook")
+    @classmethod
+    def _check_scheme(cls, webhook: str | None) -> str | None:
+        if webhook is not None and not webhook.startswith(("https://", "http://", "${")):
+            raise ConfigError("a webhook is an https or http address, or a placeholder for one", actual="another")
+        return webhook
+
+
 class RunConfig(Config):
     """Everything one job needs.
 
@@ -63,6 +93,8 @@ class RunConfig(Config):
         >>> RunConfig(name="flights", source={"path": "flights.parquet"}, generator={"budget": "2m"}).generator.budget
         120.0
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # sections may hold a password
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
     seed: Annotated[int, Field(ge=0)] = 0
@@ -74,7 +106,19 @@ class RunConfig(Config):
     sample: SampleSection = SampleSection()
     evaluation: EvaluationSection = EvaluationSection()
     gates: Gates = Gates()
+    drift: DriftRules = DriftRules()
+    schedule: ScheduleSection = ScheduleSection()
+    alert: AlertSection = AlertSection()
     output: OutputSection = OutputSection()
+    sinks: tuple[SinkConfig, ...] = ()
+
+    @field_validator("source")
+    @classmethod
+    def _check_credentials(cls, source: SourceConfig) -> SourceConfig:
+        if source.uri is not None:
+            refuse_literal_password(source.uri)
+        refuse_literal_options(source.options)
+        return source
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -158,7 +202,7 @@ def _complaint(detail: ErrorDetails) -> str:
         return f'"{name}" is missing'
     if detail["type"] != "extra_forbidden":
         message = detail["msg"].removeprefix("Value error, ")
-        said = name == "source.uri" or "; found " in message  # a uri may hold a password
+        said = name.startswith(SECRETIVE) or "; found " in message
         return f'"{name}": {message}' + ("" if said else f"; found {detail['input']!r}")
     near = nearest(name, list(setting_names()))
     return f'"{name}" is not a setting' + (f'; did you mean "{near}"?' if near else "")
@@ -197,13 +241,24 @@ def _parse_value(text: str) -> Any:
 
 
 def _anchored(config: RunConfig, folder: Path) -> RunConfig:
-    """Make every path absolute, that of a SQLite file too."""
+    """Make every path absolute, that of a SQLite file too; what begins with a placeholder is not known yet."""
     source, output = config.source, config.output
-    if source.path is not None and "://" not in source.path:
+    if source.path is not None and _is_local(source.path):
         source = source.model_copy(update={"path": os.path.normpath(folder / source.path)})
     if source.uri is not None and source.uri.startswith("sqlite:") and not source.uri.endswith(":memory:"):
         file = source.uri.removeprefix("sqlite:").removeprefix("///")
         source = source.model_copy(update={"uri": f"sqlite:{folder / file}"})
     output = output.model_copy(update={"root": Path(os.path.normpath(folder / output.root))})
     schema_path = None if config.schema_path is None else Path(os.path.normpath(folder / config.schema_path))
-    return config.model_copy(update={"source": source, "output": output, "schema_path": schema_path})
+    sinks = tuple(
+        sink.model_copy(update={"url": os.path.normpath(folder / sink.url)})
+        if isinstance(sink, FolderSink) and _is_local(sink.url)
+        else sink
+        for sink in config.sinks
+    )
+    found = {"source": source, "output": output, "schema_path": schema_path, "sinks": sinks}
+    return config.model_copy(update=found)
+
+
+def _is_local(path: str) -> bool:
+    return "://" not in path and not path.startswith("${")

@@ -10,19 +10,25 @@ from typing import Annotated
 
 from cyclopts import App, Group, Parameter
 
+from .backfill import backfill
+from .compare import compare
+from .deploy import deploy
 from .evaluate import evaluate
 from .fit import fit
 from .init import init
 from .inspect import inspect
 from .options import Flag
 from .outcome import Outcome, outcome_of
+from .releases import prune, rollback, verify
 from .run import run
+from .runs import runs, show
 from .sample import sample
+from .serve import serve
 
 app = App(
     name="tabmint",
     help="Learn a table, draw a synthetic one, measure it four ways, publish it only if it passes.",
-    help_epilogue="Exit codes: 0 published or done, 2 bad input or usage, 3 refused by a gate, 1 anything unforeseen.",
+    help_epilogue="Exit codes: 0 published, skipped or done, 2 bad input or usage, 3 refused by a gate, 1 unforeseen.",
     help_format="markdown",
     version=lambda: version("tabmint"),
     result_action="return_value",
@@ -30,7 +36,9 @@ app = App(
     print_error=False,
     suppress_keyboard_interrupt=False,
 )
-COMMANDS: tuple[Callable[..., Outcome], ...] = (init, run, fit, sample, evaluate, inspect)
+COMMANDS: tuple[Callable[..., Outcome], ...] = (
+    init, run, backfill, compare, serve, deploy, runs, show, rollback, verify, prune, fit, sample, evaluate, inspect,
+)  # fmt: skip
 for place, command in enumerate(COMMANDS):
     app.command(command, sort_key=place)
 app.meta.group_parameters = Group("Every command", sort_key=9)

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from cyclopts import CycloptsError
 
+from flows.interruption import is_interrupt
 from pipeline.errors import InputError, RefusedError, TabmintError
 
-Status = Literal["published", "done", "refused", "error"]
+Status = Literal["published", "skipped", "done", "refused", "error"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def outcome_of(error: BaseException) -> Outcome:
 
 
 def _exit_code(error: BaseException) -> int:
-    if _is_interrupt(error):
+    if is_interrupt(error):
         return 130
     match error:
         case RefusedError():
@@ -75,13 +76,8 @@ def _exit_code(error: BaseException) -> int:
             return 1
 
 
-def _is_interrupt(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C is at the root; prefect, whose server it ends too, raises other errors on the way out."""
-    return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__context__))
-
-
 def _message(error: BaseException) -> str:
-    if _is_interrupt(error):
+    if is_interrupt(error):
         return "interrupted"
     known = isinstance(error, TabmintError | CycloptsError)
     return str(error) if known else f"unforeseen {type(error).__name__}: {error}"

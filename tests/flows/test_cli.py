@@ -126,7 +126,7 @@ def test_ctrl_c_during_a_command_reaches_the_outcome(here, capsys, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flows.inputs.read", interrupt)
+    monkeypatch.setattr("flows.intake.load", interrupt)
     assert main(["run", "tabmint.toml", "--no-prefect", "--json"]) == 130
     captured = capsys.readouterr()
     assert "tabmint: interrupted" in captured.err and json.loads(captured.out)["exit_code"] == 130
@@ -153,7 +153,12 @@ def test_run_publishes_and_ends_with_verdict_folder_and_report(here, capsys):
     assert main(["run", "tabmint.toml", "--no-prefect"]) == 0
     lines = capsys.readouterr().out.splitlines()
     release = current(here / "out", "people").relative_to(here)
-    assert lines == ["Verdict    PASS, 1 gate passed", f"Published  {release}", f"Report     {release}/report.html"]
+    assert lines == [
+        "Verdict    PASS, 1 gate passed",
+        "Model      refit: There is no accepted release yet.",
+        f"Published  {release}",
+        f"Report     {release}/report.html",
+    ]
 
 
 def test_run_with_json_ends_with_one_line_for_machines(here, capsys):

@@ -1,29 +1,35 @@
+import datetime
+import errno
 import json
-import re
+import os
 import stat
 
 import pytest
 
-from flows.job import new_run_id, open_job
+from flows.job import open_job
 from flows.progress import Silent
 from flows.references import Reference
 from pipeline.artifact import stage
-from pipeline.errors import ArtifactError, ConfigError, PublishError, RefusedError, SchemaError
+from pipeline.errors import ArtifactError, ConfigError, PreflightError, PublishError, RefusedError, SchemaError
+from pipeline.ledger import Ledger
 
 
 def open_silently(config):
     return open_job(config, Silent())
 
 
-def test_run_ids_tell_the_time_and_differ(config):
-    first, second = new_run_id(config), new_run_id(config)
-    assert re.fullmatch(r"\d{8}T\d{6}-[0-9a-f]{8}", first) and first != second
-
-
-def test_the_time_of_a_job_is_that_of_its_run_id(config):
+def test_an_undated_job_is_todays_and_takes_the_root_seed(config):
     with open_silently(config) as job:
-        assert job.created.replace("-", "").replace(":", "").startswith(job.run_id.split("-")[0])
+        assert (job.date, job.seed) == (job.began.date(), config.seed)
         assert job.created.endswith("+00:00")
+
+
+def test_nights_have_seeds_of_their_own_and_each_has_the_same_again(config):
+    def seed(day):
+        with open_job(config, Silent(), on=datetime.date(2026, 11, day)) as job:
+            return job.seed
+
+    assert seed(1) == seed(1) != seed(2)
 
 
 def test_the_working_folder_is_private_and_goes_after_success(config):
@@ -38,8 +44,24 @@ def test_after_an_error_the_working_folder_stays_until_the_next_run(config):
     assert str(job.folder) in caught.value.__notes__[0]
     failure = json.loads((job.folder / "failure.json").read_text())
     assert (failure["error"], failure["message"]) == ("ValueError", "broken")
-    with open_silently(config):
+    with open_silently(config) as again:
+        assert again.folder == job.folder and not any(job.folder.iterdir())
+
+
+def test_the_working_folder_of_another_date_goes(config):
+    with pytest.raises(ValueError, match="broken"), open_job(config, Silent(), on=datetime.date(2026, 11, 1)) as job:
+        raise ValueError("broken")
+    with open_job(config, Silent(), on=datetime.date(2026, 11, 2)):
         assert not job.folder.exists()
+
+
+def test_a_failure_has_a_line_in_the_ledger_and_a_foreign_message_is_not_in_it(config):
+    with pytest.raises(ValueError, match="hunter2"), open_silently(config):
+        raise ValueError("hunter2")
+    with pytest.raises(SchemaError), open_silently(config):
+        raise SchemaError("columns must differ")
+    notes = [entry.note for entry in Ledger(config.output.root, config.name).entries()]
+    assert notes == ["ValueError", "SchemaError: columns must differ"]
 
 
 @pytest.mark.parametrize("error", [RefusedError("no"), SchemaError("no")])
@@ -81,3 +103,19 @@ def test_a_reference_to_a_folder_notices_a_changed_file(tmp_path):
     (tmp_path / "folder" / "a").write_text("2")
     with pytest.raises(ArtifactError, match='changed "a"'):
         reference.verified()
+
+
+def test_the_end_of_the_memory_is_a_refusal_with_a_remedy(config):
+    with pytest.raises(PreflightError, match="more memory"), open_silently(config) as job:
+        raise MemoryError
+    assert not job.folder.exists()
+    (entry,) = Ledger(config.output.root, config.name).entries()
+    assert entry.note.startswith("PreflightError")
+
+
+def test_the_end_of_the_disk_is_named_and_the_working_folder_stays_to_go_on_from(config):
+    with pytest.raises(PublishError, match="make room"), open_silently(config) as job:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert job.folder.exists()
+    with pytest.raises(PermissionError), open_silently(config):
+        raise PermissionError(errno.EACCES, "no")

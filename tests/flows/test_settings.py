@@ -103,3 +103,32 @@ def test_a_connection_string_is_never_repeated():
 def test_every_setting_is_named():
     names = set(setting_names(RunConfig))
     assert {"name", "source.path", "transform.protect", "gates.c2st_auc.at_most", "output.root"} <= names
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        'source={uri="postgresql://me:hunter2@host/db", query="select 1"}',
+        'source={path="s3://bucket/a.csv", options={secret="hunter2"}}',
+        'source={path="s3://bucket/a.csv", options={secret=["hunter2"]}}',
+        'sinks=[{kind="postgresql", uri="postgresql://me:hunter2@host/db", table="t"}]',
+        'sinks=[{kind="magic", uri="postgresql://me:hunter2@host/db", table="t"}]',
+        'alert={webhook=["https://hooks.example/hunter2"]}',
+    ],
+)
+def test_a_password_in_a_config_is_refused_or_at_least_not_repeated(config_path, override):
+    with pytest.raises(ConfigError) as refused:
+        load_config(config_path, (override,))
+    assert "hunter2" not in str(refused.value) and "hunter2" not in repr(refused.value.__context__)
+
+
+def test_what_begins_with_a_placeholder_is_not_taken_for_a_relative_path(config_path):
+    overrides = ("source.path=${FOLDER}/a.csv", 'sinks=[{kind="folder", url="${SHARED}"}, {kind="folder", url="out"}]')
+    config = load_config(config_path, overrides)
+    assert config.source.path == "${FOLDER}/a.csv"
+    assert [sink.url for sink in config.sinks] == ["${SHARED}", str(config_path.parent / "out")]
+
+
+def test_a_webhook_of_another_scheme_is_refused_before_the_run(config_path):
+    with pytest.raises(ConfigError, match="https or http"):
+        load_config(config_path, ("alert.webhook=ftp://hooks.example/t0ken",))

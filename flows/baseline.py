@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.profile import Profile
 from pydantic import ValidationError
 
 from pipeline.artifact import move, sync
 from pipeline.config import Config
 from pipeline.errors import ArtifactError
 from pipeline.ledger import Entry, Record, accepted, releases
+from pipeline.profile import Profile
 from pipeline.schema import Schema
 from pipeline.split import Boundary
 

@@ -23,10 +23,12 @@ from evaluation.rendering.render import write_report
 from evaluation.report import Report
 from evaluation.suite import evaluate as evaluate_tables
 from evaluation.tables import Tables
+from evaluation.wording import duration
 from pipeline.artifact import Sealed, make_folder, stage, verify
 from pipeline.checks import check_table
 from pipeline.errors import ArtifactError, RefusedError
 from pipeline.ledger import Action, Entry, now
+from pipeline.preflight import Preflight
 from pipeline.profile import profile_of
 from pipeline.publish import REPORT_FILES, TABLE
 from pipeline.schema import Schema
@@ -96,7 +98,7 @@ def ingest(job: Job) -> Ingested:
     with job.display.step("ingest") as move:
         new_generator(job.config.generator, job.config.transform)  # its settings are checked before anything is read
         taken = take_in(job)
-        move(1.0, f"{taken.table.num_rows:,} rows, {taken.table.num_columns} columns")
+        move(1.0, f"{taken.table.num_rows:,} rows, {taken.table.num_columns} columns; {_foretold(taken.preflight)}")
         taken.schema.write(job.folder / "schema.json")
         return Ingested(
             table=_write(taken.table, job.folder / "table.parquet"),
@@ -108,6 +110,12 @@ def ingest(job: Job) -> Ingested:
             drifted=any(column.value > column.threshold for column in taken.drift),
             warnings=taken.preflight.warnings,
         )
+
+
+def _foretold(found: Preflight) -> str:
+    """Return what preflight estimates, and what it warns of, in a line."""
+    needs = f"the job needs about {duration(found.seconds)} and {found.memory_bytes / 1e9:.1f} GB of memory"
+    return f"{needs}; {' '.join(found.warnings)}" if found.warnings else needs
 
 
 def decide(job: Job, ingested: Ingested) -> Plan | Skipped:

@@ -144,3 +144,11 @@ def test_a_table_that_breaks_the_schema_is_not_published(config, monkeypatch):
     with pytest.raises(DataError, match="age"):
         run_steps(config)
     assert current(config.output.root, "people") is None
+
+
+def test_a_run_foretells_what_it_needs_and_what_is_odd_about_its_table(config, people, tmp_path):
+    pq.write_table(people.append_column("again", people["age"]), tmp_path / "people.parquet")
+    stream = io.StringIO()
+    run_steps(config, Lines(stream))
+    (line,) = [line for line in stream.getvalue().splitlines() if "ingest" in line and "done" in line]
+    assert "the job needs about" in line and "GB of memory" in line and '"again"' in line

@@ -9,10 +9,9 @@ import pyarrow as pa
 from evaluation.tables import Tables
 from pipeline.errors import ConfigError, SchemaError
 from pipeline.inference import infer
+from pipeline.preflight import PREDICTABLE
 from pipeline.schema import Schema, quoted
 from pipeline.source import Source, SourceConfig, read
-
-PREDICTABLE = ("categorical", "boolean", "integer", "continuous")
 
 
 def read_with_schema(source: str | Path | SourceConfig, schema_path: Path | None = None) -> tuple[Schema, Source]:

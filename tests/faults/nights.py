@@ -154,7 +154,7 @@ def faults_at_the_end(root):
     folders = {path.name for path in (root / "runs/people").iterdir()}
     found = current(root, "people")
     leads = accepted(entries)
-    stray = [path.relative_to(root).as_posix() for path in root.rglob("*") if _is_stray(path)]
+    stray = [path.as_posix() for path in (each.relative_to(root) for each in root.rglob("*")) if _is_stray(path)]
     return [
         *faults(root),
         *(f"{n} lines of release {run_id}" for run_id, n in published.items() if n != 1),
@@ -165,5 +165,6 @@ def faults_at_the_end(root):
 
 
 def _is_stray(path):
-    inside = {".staging", "work"} & {parent.name for parent in path.parents} and path.parent.name == "people"
-    return bool(inside) or path.suffix in {".new", ".checkpoint", ".stage", ".old"}
+    """Say whether a path below an output's root is what a finished run should have removed."""
+    inside = path.parts[0] in {".staging", "work"} and path.parent.name == "people"
+    return inside or path.suffix in {".new", ".checkpoint", ".stage", ".old"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipeline.artifact import move, sync
+from pipeline.artifact import replace_text
 from pipeline.config import Config
 from pipeline.errors import ArtifactError
 from pipeline.ledger import Entry, Record, accepted, releases
@@ -54,11 +54,7 @@ def boundary_of(job: Job) -> Boundary | None:
 
 def remember(job: Job, run_id: str, source: Remembered) -> None:
     """Keep what the source of a run looks like; to be called before the run is published, so that it is never owed."""
-    path = _file(job, run_id)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(source.model_dump_json(), encoding="utf-8")
-    sync(fresh)
-    move(fresh, path)
+    replace_text(_file(job, run_id), source.model_dump_json())
 
 
 def _file(job: Job, run_id: str) -> Path:

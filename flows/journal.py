@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from pipeline.artifact import make_folder, move, sync
+from pipeline.artifact import make_folder, replace_text, sync, sync_tree
 from pipeline.config import Config
 from pipeline.errors import ArtifactError
 
@@ -62,9 +62,5 @@ def _references(done: Config) -> Iterator[Reference]:
 
 def _remember(path: Path, done: Config) -> None:
     for reference in _references(done):
-        for file in reference.path.rglob("*") if reference.path.is_dir() else (reference.path,):
-            sync(file)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(done.model_dump_json(), encoding="utf-8")
-    sync(fresh)
-    move(fresh, path)
+        (sync_tree if reference.path.is_dir() else sync)(reference.path)
+    replace_text(path, done.model_dump_json())

@@ -35,7 +35,7 @@ from pipeline.schema import Schema
 from pipeline.sink import write_csv, write_parquet
 from pipeline.split import Boundary, split_table
 
-from .baseline import Remembered, baseline_of, boundary_of, remember
+from .baseline import Baseline, Remembered, baseline_of, boundary_of, remember
 from .decision import Situation, run_id
 from .decision import decide as decide_on
 from .delivery import deliver_release
@@ -125,12 +125,13 @@ def decide(job: Job, ingested: Ingested) -> Plan | Skipped:
         RefusedError: gates have refused the same inputs as often as the configuration allows.
     """
     with job.display.step("decide") as move:
-        situation = _situation(job, ingested)
-        last, decision = baseline_of(job), decide_on(situation, job.config.schedule)
+        last = baseline_of(job)
+        situation = _situation(job, ingested, last)
+        decision = decide_on(situation, job.config.schedule)
         move(1.0, f"{decision.choice}: {decision.reason}")
         if decision.choice == "skip":
             return _skipped(job, "" if last is None else last.entry.run_id, decision.reason)
-        warm, follows = decision.choice == "warm_start", None if last is None else last.record
+        warm, follows = decision.choice == "warm_start", situation.last
         base = follows.model if follows is not None and decision.choice != "refit" else None
         name = run_id(job.date.isoformat(), situation.inputs, decision.choice, job.seed, base or "")
         if job.output.find(name) is not None:
@@ -143,8 +144,7 @@ def decide(job: Job, ingested: Ingested) -> Plan | Skipped:
         )  # fmt: skip
 
 
-def _situation(job: Job, ingested: Ingested) -> Situation:
-    last = baseline_of(job)
+def _situation(job: Job, ingested: Ingested, last: Baseline | None) -> Situation:
     inputs = inputs_of(job.config, _read(ingested.table), _read_schema(ingested))
     if last is None:
         return Situation(inputs=inputs)

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipeline.artifact import make_folder, move, sync
+from pipeline.artifact import beside, make_folder, move, sync
 from pipeline.errors import ArtifactError
 
 
@@ -24,7 +24,7 @@ def save_state(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) ->
         ({'x': tensor([0., 0.])}, {'step': 3})
     """
     make_folder(path.parent)
-    fresh = path.with_name(f".{path.name}.new")
+    fresh = beside(path)
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(contiguous, fresh, metadata={"state": json.dumps(state)})
     sync(fresh)

@@ -90,6 +90,25 @@ def move(source: Path, target: Path) -> None:
     sync(source.parent)
 
 
+def beside(path: Path) -> Path:
+    """Return where a file is written before it takes the place of the one at `path`."""
+    return path.with_name(f".{path.name}.new")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, atomically and durably: the old file stays until the new one is whole on the disk.
+
+    Example:
+        >>> replace_text(Path("note.txt"), "kept")
+        >>> Path("note.txt").read_text()
+        'kept'
+    """
+    fresh = beside(path)
+    fresh.write_text(text, encoding="utf-8")
+    sync(fresh)
+    move(fresh, path)
+
+
 def file_hashes(folder: Path) -> dict[str, str]:
     """Return the sha256 of every file under `folder` but its manifest, by relative path with forward slashes.
 

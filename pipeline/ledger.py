@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from .artifact import make_folder, move, sync
+from .artifact import beside, make_folder, replace_text
 from .config import Config
 from .errors import ArtifactError
 from .split import Boundary
@@ -97,7 +97,6 @@ class Ledger:
 
     def __init__(self, root: Path, name: str) -> None:
         self._path = root / "ledger" / f"{name}.jsonl"
-        self._fresh = self._path.with_name(f".{self._path.name}.new")
 
     def entries(self) -> tuple[Entry, ...]:
         """Return all entries, oldest first.
@@ -114,14 +113,11 @@ class Ledger:
         """Add an entry: the whole file is written beside the old one, synced and renamed, so that no line is torn."""
         make_folder(self._path.parent)
         earlier = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
-        with self._fresh.open("w", encoding="utf-8") as file:
-            file.write(earlier + entry.model_dump_json(exclude_defaults=True) + "\n")
-        sync(self._fresh)
-        move(self._fresh, self._path)
+        replace_text(self._path, earlier + entry.model_dump_json(exclude_defaults=True) + "\n")
 
     def sweep(self) -> None:
         """Remove what a process that was killed in `append` left."""
-        self._fresh.unlink(missing_ok=True)
+        beside(self._path).unlink(missing_ok=True)
 
     def _parsed(self, number: int, line: str) -> Entry:
         try:

@@ -10,6 +10,7 @@ Example:
 
 from .base import LogDensity, TabularGenerator
 from .baselines import IndependentConfig
+from .conditions import Range
 from .config import TrainingConfig
 from .ddpm import DDPMConfig
 from .flow_matching import FlowMatchingConfig
@@ -26,6 +27,7 @@ __all__ = [
     "IndependentConfig",
     "LogDensity",
     "Progress",
+    "Range",
     "TabularGenerator",
     "TrainingConfig",
     "VAEConfig",

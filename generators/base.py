@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,20 +19,28 @@ import pyarrow as pa
 import torch
 
 from pipeline.artifact import Sealed, stage, verify, write_json
-from pipeline.encoded import Encoded
+from pipeline.codecs.unmodelled import issue
+from pipeline.columns import Identifier
+from pipeline.encoded import BoolArray, Encoded, Rows
 from pipeline.errors import ArtifactError, ConfigError, DataError, NotFittedError, UnsupportedError
 from pipeline.inference import infer
 from pipeline.schema import Schema
 from pipeline.seeds import substream
 from pipeline.source import read
-from pipeline.transform import TableTransform, TransformConfig
+from pipeline.transform import TableTransform, TransformConfig, typed_cell
 
 from .checkpoint import load_state, save_state
+from .completion import Known as Completed
+from .completion import known_cells, put_beside, read_incomplete
+from .conditions import Conditioned, Conditions, conditioned, drawable, without_missing
 from .device import arithmetic, choose_device
 from .drawing import in_parts
 from .flow_matching import FlowMatchingConfig
+from .given import Batch, Given
+from .margins import Shares, apportion, members, rake, refuse_bad_shares, systematic
 from .mixture import Mixture
-from .model import Batch, DensityKind, Known, Model
+from .model import DensityKind, Model
+from .redraw import redraw
 from .registry import GeneratorConfig, build, generator_config, planned_members, training_config
 from .training import Progress, train
 
@@ -41,8 +49,7 @@ STATE, WEIGHTS = "generator.json", "weights.safetensors"
 FEWEST_ROWS = 20
 FEWEST_VALIDATION_ROWS, MOST_VALIDATION_ROWS = 200, 5_000
 
-Conditions = Mapping[str, Any]
-Shares = Mapping[Any, float]
+POOL, SMALLEST_POOL = 4, 20_000
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class TabularGenerator:
         self.config: GeneratorConfig = config or FlowMatchingConfig()
         self.transform_config = transform or TransformConfig()
         self.history: list[Progress] = []
-        self._fitted: _Fitted | None = None
+        self._fitted: Fitted | None = None
 
     @property
     def schema(self) -> Schema:
@@ -84,7 +91,7 @@ class TabularGenerator:
         Raises:
             NotFittedError: before `fit` or `load`.
         """
-        return self._need_fitted().transform.schema
+        return self.fitted.transform.schema
 
     def fit(
         self,
@@ -134,7 +141,7 @@ class TabularGenerator:
         self._fitted = replace(start, model=model.eval(), diagnostics=diagnostics, dtypes=_dtypes(table))
         return self
 
-    def _start(self, table: pa.Table, schema: Schema | None, seed: int, warm_start: TabularGenerator | None) -> _Fitted:
+    def _start(self, table: pa.Table, schema: Schema | None, seed: int, warm_start: TabularGenerator | None) -> Fitted:
         """Return an untrained generator, or a copy of an earlier one."""
         if warm_start is not None:
             return self._warm(table, schema, warm_start)
@@ -143,10 +150,10 @@ class TabularGenerator:
         rng = torch.Generator().manual_seed(substream(seed, "weights"))
         n_members = planned_members(self.config, table.num_rows)
         model = build(self.config, transform.layout, table.num_rows, n_members, rng).to(device)
-        return _Fitted(transform, model, device, table.num_rows)
+        return Fitted(transform, model, device, table.num_rows)
 
-    def _warm(self, table: pa.Table, schema: Schema | None, earlier: TabularGenerator) -> _Fitted:
-        fitted = earlier._need_fitted()
+    def _warm(self, table: pa.Table, schema: Schema | None, earlier: TabularGenerator) -> Fitted:
+        fitted = earlier.fitted
         if _untrained(earlier) != _untrained(self):
             remedy = "give both the same settings; those of `training` may differ"
             raise ConfigError("a warm start needs a model of the same settings", actual="others", remedy=remedy)
@@ -167,14 +174,15 @@ class TabularGenerator:
     def sample(
         self, n: int, *, seed: int = 0, conditions: Conditions | None = None, guidance: float = 0.0
     ) -> pa.Table | pd.DataFrame:
-        """Draw `n` rows, with the columns of `conditions` fixed to the given values.
+        """Draw `n` rows that meet conditions; the columns without one are drawn given the others.
 
         Args:
             n: rows.
             seed: of everything random; the same seed gives the same rows.
-            conditions: values by column; the other columns are drawn given them.
-            guidance: how much the conditions are strengthened; 0 draws from the learned distribution, more gives rows
-                that are more typical of the conditions and less varied.
+            conditions: by column a value, a collection of values, or a `Range`. Under a collection or a range the
+                column keeps its train frequencies, cut to what is allowed.
+            guidance: how much values that are given are strengthened; 0 draws from the learned distribution, more gives
+                rows that are more typical of the conditions and less varied.
 
         Returns:
             A pyarrow Table of exactly `schema.arrow()`, or a DataFrame where the generator was fitted on one.
@@ -183,11 +191,35 @@ class TabularGenerator:
             ConfigError: `n` or `guidance` is negative, or a condition names a column that is not modelled.
             DataError: a condition's value was not met in train, or by too few rows.
             UnsupportedError: the family cannot be given such a condition, or cannot be guided.
+
+        Example:
+            >>> from generators import Range
+            >>> people = pd.DataFrame({"sex": ["f", "m"] * 60, "age": list(range(20, 80)) * 2})
+            >>> generator = TabularGenerator(generator_config("independent")).fit(people)
+            >>> old = generator.sample(50, conditions={"sex": "f", "age": Range(60, None)})
+            >>> set(old.sex), bool((old.age >= 60).all())
+            ({'f'}, True)
         """
         _refuse_negative_rows(n)
         self._refuse_guidance(guidance)
-        encoded = self._draw(n, substream(seed, "sample"), self._known(conditions or {}), guidance)
-        return self._returned(self._need_fitted().transform.decode(encoded, seed=substream(seed, "decode")))
+        wanted = conditioned(self.fitted.transform, conditions or {})
+        self._refuse_other_conditions(wanted.places)
+        return self._returned(self._sample(n, wanted, substream(seed, "sample"), guidance))
+
+    def _sample(self, n: int, wanted: Conditioned, seed: int, guidance: float) -> pa.Table:
+        def draw(rows: Rows, turn: int) -> pa.Table:
+            at = substream(seed, str(turn))
+            encoded = self._draw(
+                len(rows),
+                at,
+                lambda start, stop: wanted.given(stop - start, substream(at, "given", str(start))),
+                guidance,
+            )
+            return self.fitted.transform.decode(encoded, seed=substream(at, "decode"))
+
+        if wanted.fits is None:
+            return draw(np.arange(n), 0)
+        return _issued_anew(redraw(n, draw, wanted.fits).table, self.fitted.transform)
 
     def rebalance(
         self, n: int, column: str, shares: Shares | None = None, *, seed: int = 0, guidance: float = 0.0
@@ -215,15 +247,117 @@ class TabularGenerator:
         _refuse_negative_rows(n)
         self._refuse_guidance(guidance)
         shares = self._equal_shares(column) if shares is None else shares
-        fitted = self._need_fitted()
-        parts = [
-            self._draw(count, substream(seed, "rebalance", str(i)), self._known({column: value}), guidance)
-            for i, (value, count) in enumerate(apportion(n, shares).items())
+        transform = self.fitted.transform
+        parts = [(conditioned(transform, {column: value}), count) for value, count in apportion(n, shares).items()]
+        for wanted, _ in parts:
+            self._refuse_other_conditions(wanted.places)
+        tables = [
+            self._sample(count, wanted, substream(seed, "rebalance", str(i)), guidance)
+            for i, (wanted, count) in enumerate(parts)
         ]
         order = np.random.default_rng(substream(seed, "order")).permutation(n)
+        return self._returned(_issued_anew(pa.concat_tables(tables), transform).take(pa.array(order)))
+
+    def meet_margins(
+        self, n: int, margins: Mapping[str, Shares], *, seed: int = 0, guidance: float = 0.0
+    ) -> pa.Table | pd.DataFrame:
+        """Draw `n` rows in which several columns have given shares at once.
+
+        The named columns are taken from a pool of drawn rows, weighted so that each has its shares and that their joint
+        distribution is the nearest to the learned one (`margins.rake`); the other columns are drawn given them. Values
+        of a named column that have no share do not occur.
+
+        Args:
+            n: rows.
+            margins: positive shares by value, by column.
+            seed: of everything random.
+            guidance: as in `sample`.
+
+        Raises:
+            ConfigError: `n` is negative, or a share is not positive.
+            DataError: a value is never drawn, or the margins are not possible together.
+            UnsupportedError: as in `sample`.
+
+        Example:
+            >>> people = pd.DataFrame({"sex": ["f", "m", "m", "m"] * 30, "sick": [True] * 30 + [False] * 90})
+            >>> generator = TabularGenerator(generator_config("independent")).fit(people)
+            >>> half = generator.meet_margins(100, {"sex": {"f": 1, "m": 1}, "sick": {True: 3, False: 1}})
+            >>> int((half.sex == "f").sum()), int(half.sick.sum())
+            (50, 75)
+        """
+        _refuse_negative_rows(n)
+        self._refuse_guidance(guidance)
+        transform = self.fitted.transform
+        for column, shares in margins.items():
+            refuse_bad_shares(shares)
+            conditioned(transform, {column: list(shares)})  # every value can be drawn
+        pool = self._sample(max(POOL * n, SMALLEST_POOL), conditioned(transform, {}), substream(seed, "pool"), 0.0)
+        cells = {
+            column: {value: typed_cell(self.schema.column(column), value)[0] for value in shares}
+            for column, shares in margins.items()
+        }
+        groups = members(pool, cells)
+        weights = rake(list(groups.values()), [list(shares.values()) for shares in margins.values()])
+        order = np.lexsort([group.argmax(0) for group in groups.values()]) if groups else np.arange(len(pool))
+        rng = np.random.default_rng(substream(seed, "margins"))
+        chosen = pool.take(pa.array(rng.permutation(systematic(weights, n, order, rng))))
+        return self._returned(self._complete(chosen, known_cells(chosen, list(margins), self.schema), seed, guidance))
+
+    def complete(
+        self,
+        table: pa.Table | pd.DataFrame,
+        known: Completed,
+        *,
+        seed: int = 0,
+        guidance: float = 0.0,
+        missing: Literal["draw", "never"] = "draw",
+    ) -> pa.Table | pd.DataFrame:
+        """Draw the unknown cells of each row given its known ones, which stay exactly as they are.
+
+        Args:
+            table: the rows; columns of which nothing is known may be absent. Like the known cells, known keys and texts
+                are kept; others are issued.
+            known: names of columns that are known in every row, or by column which cells are, bool **(n_rows,)**.
+            seed: of everything random.
+            guidance: as in `sample`.
+            missing: "never" does not draw a cell as missing, but in columns where train has nothing else.
+
+        Returns:
+            As many rows in the same order, otherwise as `sample`.
+
+        Raises:
+            ConfigError: a known column is not in the table, or what is known of it is not one truth value per row.
+            DataError: a known cell is missing in a column that is never missing.
+            SchemaError: the table does not fit the schema.
+            UnsupportedError: the family cannot be given such a column, or cannot be guided.
+
+        Example:
+            >>> people = pd.DataFrame({"sex": ["f", "m"] * 60, "age": list(range(20, 80)) * 2})
+            >>> generator = TabularGenerator(generator_config("independent")).fit(people)
+            >>> generator.complete(pd.DataFrame({"sex": ["f", "f", "m"]}), ["sex"]).sex.tolist()
+            ['f', 'f', 'm']
+        """
+        self._refuse_guidance(guidance)
+        arrow = read_incomplete(table, self.schema)
         return self._returned(
-            fitted.transform.decode(Encoded.concat(parts).take(order), seed=substream(seed, "decode"))
+            self._complete(arrow, known_cells(arrow, known, self.schema), seed, guidance, missing == "never")
         )
+
+    def _complete(
+        self, table: pa.Table, known: Mapping[str, BoolArray], seed: int, guidance: float, present: bool = False
+    ) -> pa.Table:
+        transform = self.fitted.transform
+        encoded, mask = transform.encode_cells(table, known)
+        self._refuse_other_conditions(np.flatnonzero(mask.any(0)).tolist())
+        allowed = without_missing(transform) if present else drawable(transform)
+        given = Given.rows(encoded, mask, allowed)
+        drawn = self._draw(
+            len(table),
+            substream(seed, "complete"),
+            lambda start, stop: given.take(torch.arange(start, stop)),
+            guidance,
+        )
+        return put_beside(transform.decode(drawn, seed=substream(seed, "decode")), table, known)
 
     def log_density(self, table: pa.Table | pd.DataFrame, *, seed: int = 0) -> LogDensity:
         """Return the log density of each row under the model, in nats; the seed serves the families that estimate it.
@@ -232,7 +366,7 @@ class TabularGenerator:
             SchemaError: the table does not fit the schema.
             UnsupportedError: the family has no density.
         """
-        fitted = self._need_fitted()
+        fitted = self.fitted
         arrow = read(table, schema=self.schema).table
         self.schema.validate_table(arrow)
         kind = fitted.model.density_kind
@@ -255,7 +389,7 @@ class TabularGenerator:
             NotFittedError: before `fit` or `load`.
             ArtifactError: something that tabmint did not write lies at `folder`.
         """
-        fitted = self._need_fitted()
+        fitted = self.fitted
         state = {
             "format": FORMAT,
             "tabmint": version("tabmint"),
@@ -288,7 +422,7 @@ class TabularGenerator:
         return generator
 
     @classmethod
-    def _from_state(cls, state: dict[str, Any]) -> tuple[TabularGenerator, _Fitted]:
+    def _from_state(cls, state: dict[str, Any]) -> tuple[TabularGenerator, Fitted]:
         """Return what a saved state describes, with a model that has no weights of its own yet."""
         transform = TableTransform.from_json(state["transform"])
         transform_config = TransformConfig.model_validate(state["transform_config"])
@@ -297,11 +431,11 @@ class TabularGenerator:
         device = choose_device("cpu" if training_config(generator.config).device == "cpu" else "auto")
         rng = torch.Generator().manual_seed(0)
         model = build(generator.config, transform.layout, state["n_rows"], state["n_members"], rng)
-        return generator, _Fitted(transform, model, device, state["n_rows"], state["dtypes"], state["diagnostics"])
+        return generator, Fitted(transform, model, device, state["n_rows"], state["dtypes"], state["diagnostics"])
 
     def describe(self) -> dict[str, Any]:
         """Return what a person wants to know of a fitted generator, as plain JSON values."""
-        fitted = self._need_fitted()
+        fitted = self.fitted
         last_best = next((progress for progress in reversed(self.history) if progress.best), None)
         return {
             "kind": self.config.kind,
@@ -318,24 +452,19 @@ class TabularGenerator:
             "diagnostics": fitted.diagnostics,
         }
 
-    def _need_fitted(self) -> _Fitted:
+    @property
+    def fitted(self) -> Fitted:
+        """What `fit` and `load` leave behind.
+
+        Raises:
+            NotFittedError: before either.
+        """
         if self._fitted is None:
             raise NotFittedError("a generator must be fitted first", remedy="call fit, or load a saved one")
         return self._fitted
 
-    def _known(self, conditions: Conditions) -> Known:
-        transform = self._need_fitted().transform
-        known: dict[int, tuple[int, float]] = {}
-        for name, value in conditions.items():
-            if name not in transform.parts:
-                remedy = f"condition on one of {', '.join(transform.parts)}"
-                raise ConfigError("a condition must name a modelled column", actual=f'"{name}"', remedy=remedy)
-            known |= transform.encode_value(name, value)
-        self._refuse_other_conditions(known)
-        return known
-
-    def _refuse_other_conditions(self, known: Known) -> None:
-        model = self._need_fitted().model
+    def _refuse_other_conditions(self, known: Iterable[int]) -> None:
+        model = self.fitted.model
         allowed = set(model.condition_columns)
         refused = [model.layout.names[column] for column in known if column not in allowed]
         if refused:
@@ -346,27 +475,28 @@ class TabularGenerator:
     def _refuse_guidance(self, guidance: float) -> None:
         if not 0 <= guidance < math.inf:
             raise ConfigError("guidance must be finite and not negative", actual=str(guidance), remedy="give 0 or more")
-        if guidance and not self._need_fitted().model.guided:
+        if guidance and not self.fitted.model.guided:
             remedy = "leave guidance at 0, or use flow_matching or ddpm"
             raise UnsupportedError(f"{self.config.kind} cannot be guided", actual=str(guidance), remedy=remedy)
 
-    def _draw(self, n: int, seed: int, known: Known, guidance: float) -> Encoded:
-        fitted, settings = self._need_fitted(), training_config(self.config)
+    def _draw(self, n: int, seed: int, given: Callable[[int, int], Given], guidance: float) -> Encoded:
+        """Draw n rows; `given` says what the rows of a part are given, from its start to its stop."""
+        fitted, settings = self.fitted, training_config(self.config)
 
         def draw(start: int, stop: int) -> Encoded:
             rng = torch.Generator(fitted.device).manual_seed(substream(seed, str(start)))
             with arithmetic(settings, fitted.device):
-                return fitted.model.sample(stop - start, rng, known, guidance)
+                return fitted.model.sample(given(start, stop).to(fitted.device), rng, guidance)
 
         return Encoded.concat(in_parts(n, draw, fitted.device))
 
     def _returned(self, table: pa.Table) -> pa.Table | pd.DataFrame:
         """Return what the user gave: an Arrow table, or a frame with the same dtypes."""
-        dtypes = self._need_fitted().dtypes
+        dtypes = self.fitted.dtypes
         return table if dtypes is None else table.replace_schema_metadata({"pandas": dtypes}).to_pandas()
 
     def _equal_shares(self, column: str) -> Shares:
-        levels = self._need_fitted().transform.levels(column)
+        levels = self.fitted.transform.levels(column)
         if not levels:
             rule = f'shares must be given for column "{column}", which has no levels'
             raise ConfigError(rule, actual="none", remedy="give a share for each value that is wanted")
@@ -374,8 +504,17 @@ class TabularGenerator:
 
 
 @dataclass(frozen=True)
-class _Fitted:
-    """What `fit` and `load` leave behind."""
+class Fitted:
+    """What `fit` and `load` leave behind.
+
+    Attributes:
+        transform: from tables to tokens and values, and back.
+        model: the network, or a mixture of several.
+        device: where it is.
+        n_rows: how many train rows it was built for.
+        dtypes: of the frame that it was fitted on, as Arrow notes them; None where it was an Arrow table.
+        diagnostics: what the model says of itself.
+    """
 
     transform: TableTransform
     model: Model
@@ -403,23 +542,13 @@ def _dtypes(table: pa.Table | pd.DataFrame) -> str | None:
     return metadata.decode()
 
 
-def apportion(n: int, shares: Shares) -> dict[Any, int]:
-    """Return how many of n rows each value gets, by largest remainder.
-
-    Raises:
-        ConfigError: there is no share, or one is not positive.
-
-    Example:
-        >>> apportion(10, {"a": 1, "b": 2})
-        {'a': 3, 'b': 7}
-    """
-    if not shares or not all(math.isfinite(share) and share > 0 for share in shares.values()):
-        actual = ", ".join(f"{value!r}: {share}" for value, share in shares.items()) or "none"
-        raise ConfigError("shares must be positive numbers", actual=actual, remedy="leave out values of share 0")
-    exact = n * np.array(list(shares.values())) / sum(shares.values())
-    counts = np.floor(exact).astype(int)
-    counts[np.argsort(counts - exact, kind="stable")[: n - counts.sum()]] += 1
-    return dict(zip(shares, counts.tolist(), strict=True))
+def _issued_anew(table: pa.Table, transform: TableTransform) -> pa.Table:
+    """Return a table that was drawn in several parts with keys of one count."""
+    for column in transform.schema.columns:
+        if isinstance(column, Identifier):
+            place = table.column_names.index(column.name)
+            table = table.set_column(place, table.schema.field(place), issue(column, len(table)))
+    return table
 
 
 def hold_out(encoded: Encoded, fraction: float, seed: int) -> tuple[Batch, Batch]:

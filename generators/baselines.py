@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.encoded import Encoded, Layout
 
 from .config import FamilyConfig
+from .given import Batch, Given
 from .heads import draw_tokens
-from .model import Batch, DensityKind, Known, Model, Objective
+from .model import DensityKind, Model, Objective
 
 
 class IndependentConfig(FamilyConfig):
@@ -32,19 +32,17 @@ class Independent(Model):
         """Return no objective."""
         return ()
 
-    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:  # noqa: ARG002
-        """Draw every unknown column by itself; guidance changes nothing, because conditions do not."""
-        group = torch.zeros(n, dtype=torch.long)
-        tokens = np.empty((n, self.layout.n_columns), dtype=np.int32)
+    def sample(self, given: Given, rng: torch.Generator, guidance: float = 0.0) -> Encoded:  # noqa: ARG002
+        """Draw every cell that is not given by itself; guidance changes nothing, because conditions do not."""
+        group = torch.zeros(len(given), dtype=torch.long)
+        tokens = given.batch.tokens.clone()
         for i, column in enumerate(self.layout.columns):
-            counts = torch.from_numpy(np.where(column.drawable, column.counts, 0)).double()
-            drawn = draw_tokens(counts.log().unsqueeze(0), group, rng)
-            tokens[:, i] = known[i][0] if i in known else drawn.numpy()
-        values = torch.rand(n, len(self.layout.valued), generator=rng, dtype=torch.float64).numpy()
-        for place, i in enumerate(self.layout.valued):
-            if i in known:
-                values[:, place] = known[i][1]
-        return Encoded(self.layout, tokens, values)
+            counts = torch.from_numpy(column.counts).masked_fill(given.forbidden(i), 0).double()
+            tokens[:, i] = torch.where(
+                given.mask[:, i], tokens[:, i], draw_tokens(counts.log().unsqueeze(0), group, rng)
+            )
+        values = torch.rand(len(given), len(self.layout.valued), generator=rng, dtype=torch.float64)
+        return Batch(tokens, given.complete(values)).encoded(self.layout)
 
     @property
     def density_kind(self) -> DensityKind:
@@ -69,10 +67,13 @@ class Bootstrap(Model):
         """Return no objective."""
         return ()
 
-    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:  # noqa: ARG002
-        """Copy `n` rows among those that agree with the known tokens."""
-        fits = np.ones(len(self.train_rows), dtype=np.bool_)
-        for column, (token, _) in known.items():
-            fits &= self.train_rows.tokens[:, column] == token
-        candidates = np.flatnonzero(fits)
-        return self.train_rows.take(candidates[torch.randint(len(candidates), (n,), generator=rng).numpy()])
+    def sample(self, given: Given, rng: torch.Generator, guidance: float = 0.0) -> Encoded:  # noqa: ARG002
+        """Copy, for each row of what is given, one of the rows that agree with its tokens."""
+        stored = torch.from_numpy(self.train_rows.tokens).long()
+        pattern, chosen = given.token_patterns(), torch.empty(len(given), dtype=torch.long)
+        for number in range(int(pattern.max()) + 1 if len(pattern) else 0):
+            rows = (pattern == number).nonzero().squeeze(1)
+            mask, tokens = given.mask[rows[0]], given.batch.tokens[rows[0]]
+            candidates = (stored[:, mask] == tokens[mask]).all(1).nonzero().squeeze(1)
+            chosen[rows] = candidates[torch.randint(len(candidates), (len(rows),), generator=rng)]
+        return self.train_rows.take(chosen.numpy())

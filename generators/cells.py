@@ -14,12 +14,12 @@ from torch.nn import functional as F
 
 from pipeline.encoded import Layout
 
+from .given import Batch, Given
 from .heads import TokenEmbedding, TokenHead
 from .masked import CELLS_PER_PASS
-from .model import Batch, Known
 from .nets import Trunk, linear
 from .token_matrix import TokenMatrix
-from .values import CellValues, to_normal, to_position
+from .values import CellValues, to_position
 
 LOG_VARIANCES = (-12.0, 4.0)
 LOG_SCALES = (-4.0, 2.0)
@@ -108,32 +108,64 @@ class CellDecoder(nn.Module):
             nll[column] = nll[column] - density * present
         return torch.stack(nll, dim=1)
 
-    def log_prob_of_known(self, z: Tensor, known: Known, order: Iterable[int]) -> Tensor:
-        """Return log p(known cells | z) **(batch,)** in nats, along an order of the known columns."""
-        chain = Chain(self, z)
+    def log_prob_of_given(self, z: Tensor, given: Given, order: Iterable[int]) -> Tensor:
+        """Return log p(given cells | z) **(batch,)** in nats, in each row along an order of all columns.
+
+        Args:
+            z: the latent vectors **(batch, latent_size)**.
+            given: as many rows.
+            order: of the columns.
+        """
+        chain, cells = Chain(self, z), _GivenCells(self, given)
         total = torch.zeros(len(z), device=z.device)
         for column in order:
-            cell = chain.given(column, *known[column])
-            total += chain.log_prob(column, *cell)
-            chain.add(column, *cell)
+            rows, token, value = cells.of(column)
+            if len(rows):
+                total[rows] += chain.log_prob(column, rows, token, value)
+                chain.add(column, rows, token, value)
         return total
 
-    def draw(self, z: Tensor, known: Known, order: Iterable[int], rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """Draw rows cell by cell along an order of all columns; `rng` None takes the likeliest of each cell.
+    def draw(self, z: Tensor, given: Given, order: list[int], rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Draw rows cell by cell along an order of all columns, the given cells first.
+
+        Args:
+            z: the latent vectors **(batch, latent_size)**.
+            given: as many rows.
+            order: of the columns.
+            rng: of the draws; None takes the likeliest of each cell.
 
         Returns:
-            tokens int64 **(batch, n_columns)** and positions in the bins **(batch, n_valued)**.
+            tokens int64 **(batch, n_columns)** and positions in the bins **(batch, n_valued)**, which are not
+            set where they are given.
         """
-        chain = Chain(self, z)
-        tokens = torch.zeros(len(z), self.layout.n_columns, dtype=torch.long, device=z.device)
+        chain, cells = Chain(self, z), _GivenCells(self, given)
+        tokens = torch.where(given.mask, given.batch.tokens, 0)
         values = torch.zeros(len(z), len(self.layout.valued), device=z.device)
         for column in order:
-            token, value = chain.given(column, *known[column]) if column in known else chain.draw(column, rng)
-            chain.add(column, token, value)
-            tokens[:, column] = token
+            chain.add(column, *cells.of(column))
+        for column in order:
+            rows = (~given.mask[:, column]).nonzero().squeeze(1)
+            token, value = chain.draw(column, rows, given.forbidden(column), rng)
+            chain.add(column, rows, token, value)
+            tokens[rows, column] = token
             if column in chain.places:
-                values[:, chain.places[column]] = value
+                values[rows, chain.places[column]] = value
         return tokens, to_position(values)
+
+
+class _GivenCells:
+    """The given cells, column by column: their rows, tokens and values on the normal scale."""
+
+    def __init__(self, decoder: CellDecoder, given: Given) -> None:
+        self.given, self.places = given, {column: place for place, column in enumerate(decoder.layout.valued)}
+        self.values = decoder.values.given(given)[1]
+
+    def of(self, column: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return rows, tokens and values, each **(n_given,)**."""
+        rows = self.given.mask[:, column].nonzero().squeeze(1)
+        token = self.given.batch.tokens[rows, column]
+        value = self.values[rows, self.places[column]] if column in self.places else torch.zeros_like(token)
+        return rows, token, value
 
 
 class ValueHead(nn.Module):
@@ -196,21 +228,23 @@ class Chain:
         self.state = decoder.start(z, None).float()
         self.places = {column: place for place, column in enumerate(decoder.layout.valued)}
 
-    def given(self, column: int, token: int, position: float) -> tuple[Tensor, Tensor]:
-        """Return the same cell for every row: token and value, both **(batch,)**."""
-        tokens = torch.full((len(self.state),), token, device=self.state.device)
-        return tokens, self._present(column, tokens) * to_normal(torch.full_like(self.state[:, 0], position))
-
-    def add(self, column: int, token: Tensor, value: Tensor) -> None:
-        """Put the cells of a column into the state."""
-        self.state = self.state + self._vector(column, token)
+    def add(self, column: int, rows: Tensor, token: Tensor, value: Tensor) -> None:
+        """Put the cells of some rows in a column into the state."""
+        added = self._vector(column, token)
         if column in self.places:
-            self.state = self.state + value.unsqueeze(1) * self.decoder.slopes[self.places[column]]
+            added = added + value.unsqueeze(1) * self.decoder.slopes[self.places[column]]
+        self.state = self.state.index_add(0, rows, added.to(self.state.dtype))
 
-    def draw(self, column: int, rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """Draw the cells of a column: token and value, both **(batch,)**; `rng` None takes the likeliest."""
-        hidden = self._hidden(column)
-        forbidden = torch.from_numpy(~self.decoder.layout.columns[column].drawable).to(hidden.device)
+    def draw(self, column: int, rows: Tensor, forbidden: Tensor, rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Draw the cells of some rows in a column: token and value, both **(n_rows,)**.
+
+        Args:
+            column: which.
+            rows: int64 **(n_rows,)**.
+            forbidden: bool **(size,)**, the tokens that may not be drawn.
+            rng: None takes the likeliest.
+        """
+        hidden = self._hidden(column, rows)
 
         def tokens(hidden: Tensor) -> Tensor:
             return pick(self._logits(column, hidden).masked_fill(forbidden, -math.inf), rng)
@@ -222,9 +256,9 @@ class Chain:
         value = self.decoder.value_head.draw(hidden, self._vector(column, token), self.places[column], rng)
         return token, present * value
 
-    def log_prob(self, column: int, token: Tensor, value: Tensor) -> Tensor:
-        """Return the log density of the cells of a column **(batch,)** in nats."""
-        hidden = self._hidden(column)
+    def log_prob(self, column: int, rows: Tensor, token: Tensor, value: Tensor) -> Tensor:
+        """Return the log density of the cells of some rows in a column **(n_rows,)** in nats."""
+        hidden = self._hidden(column, rows)
 
         def log_probs(hidden: Tensor, token: Tensor) -> Tensor:
             return -F.cross_entropy(self._logits(column, hidden), token, reduction="none")
@@ -236,8 +270,8 @@ class Chain:
         density = self.decoder.value_head.log_density(hidden, vector, value, place)
         return log_prob + density * self._present(column, token)
 
-    def _hidden(self, column: int) -> Tensor:
-        hidden: Tensor = self.decoder.trunk(self.state + self.decoder.column[column], None)
+    def _hidden(self, column: int, rows: Tensor) -> Tensor:
+        hidden: Tensor = self.decoder.trunk(self.state[rows] + self.decoder.column[column], None)
         return hidden
 
     def _in_parts(self, column: int, work: Callable[..., Tensor], *tensors: Tensor) -> Tensor:

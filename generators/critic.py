@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from pipeline.encoded import Layout
 
-from .model import Batch
+from .given import Batch
 from .nets import linear
 from .token_matrix import TokenMatrix, owns_vector
 

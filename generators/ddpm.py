@@ -25,10 +25,10 @@ from torch import Tensor
 from pipeline.encoded import Layout
 
 from .diffusion import SCHEDULES, Denoiser, NoiseSchedule, ancestral, ddim, dpm_solver, step_indices
-from .model import Batch, DensityKind, Known
+from .given import Batch, Given
+from .model import DensityKind
 from .tokens_then_values import TokensThenValues, TokensThenValuesConfig
 from .value_diffusion import N_STRATA, Prediction, ValueDiffusion
-from .values import given_values
 
 DENSITY_DRAWS = 32
 DIAGNOSED_ROWS = 1_000
@@ -93,9 +93,9 @@ class DDPM(TokensThenValues[ValueDiffusion]):
         return values.log_density(batch, DENSITY_DRAWS, rng)
 
     def _draw_values(
-        self, values: ValueDiffusion, tokens: Tensor, known: Known, guidance: float, rng: torch.Generator
+        self, values: ValueDiffusion, tokens: Tensor, given: Given, guidance: float, rng: torch.Generator
     ) -> Tensor:
-        return values.draw(tokens, list(known), given_values(self.layout, known), guidance, self._solve, rng)
+        return values.draw(tokens, given, guidance, self._solve, rng)
 
     def _solve(self, denoise: Denoiser, noise: Tensor, rng: torch.Generator) -> Tensor:
         indices = step_indices(self.schedule, self.config.sampler_steps)

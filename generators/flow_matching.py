@@ -20,11 +20,11 @@ from torch import Tensor
 
 from pipeline.encoded import Layout
 
-from .model import Batch, DensityKind, Known
+from .given import Batch, Given
+from .model import DensityKind
 from .solver import SOLVERS, Velocity, dopri5, euler_maruyama
 from .tokens_then_values import TokensThenValues, TokensThenValuesConfig
 from .value_flow import TimeSampling, ValueFlow
-from .values import given_values
 
 VALUE_DEPTH = 2
 
@@ -74,11 +74,11 @@ class FlowMatching(TokensThenValues[ValueFlow]):
         self,
         values: ValueFlow,
         tokens: Tensor,
-        known: Known,
+        given: Given,
         guidance: float,  # noqa: ARG002  of tokens alone
         rng: torch.Generator,
     ) -> Tensor:
-        return values.draw(tokens, given_values(self.layout, known), self._integrate, rng)
+        return values.draw(tokens, given, self._integrate, rng)
 
     def _integrate(self, velocity: Velocity, noise: Tensor, rng: torch.Generator) -> Tensor:
         config = self.config

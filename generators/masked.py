@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from pipeline.encoded import Layout
 
+from .given import Batch, Given
 from .heads import ColumnHeads, TokenHead, draw_tokens
-from .model import Batch, Known
 from .nets import Trunk
 from .schedule import draw_known, known_first
 from .token_matrix import TokenMatrix
@@ -98,59 +98,62 @@ class MaskedTokens(nn.Module):
         n_rows = max(1, CELLS_PER_PASS // self.asked.numel())
         return torch.cat([self.nats(part, self.rank.expand_as(part), None) for part in torch.split(tokens, n_rows)])
 
-    def draw(self, n: int, rng: torch.Generator, known: Known, guidance: float) -> Tensor:
-        """Draw tokens int64 **(n, n_columns)** cell by cell in the sampling order, the known ones first."""
-        device = self.rank.device
-        tokens = torch.zeros(n, self.layout.n_columns, dtype=torch.long, device=device)
-        for column, (token, _) in known.items():
-            tokens[:, column] = token
-        drawing = _Drawing(self, tokens, list(known), guidance if known else 0.0)
+    def draw(self, given: Given, rng: torch.Generator, guidance: float) -> Tensor:
+        """Draw tokens int64 **(n, n_columns)** cell by cell in the sampling order, the given ones first."""
+        drawing = _Drawing(self, given, guidance if given else 0.0)
         # Rows with the same known cells have the same distribution: the network sees each such group once.
-        group = torch.zeros(n, dtype=torch.long, device=device)
-        for column in (c for c in self.order if c not in known):
-            tokens[:, column] = drawing.column(column, group, rng)
-            group = torch.unique(group * self.layout.sizes[column] + tokens[:, column], return_inverse=True)[1]
-        return tokens
+        group = given.token_patterns()
+        for column in self.order:
+            drawing.column(column, group, rng)
+            group = torch.unique(group * self.layout.sizes[column] + drawing.tokens[:, column], return_inverse=True)[1]
+        return drawing.tokens
 
 
 class _Drawing:
-    """The state of one draw: the tokens so far, which columns have been drawn, and which were given."""
+    """The state of one draw: the tokens so far, and which of them were drawn."""
 
-    def __init__(self, net: MaskedTokens, tokens: Tensor, given: list[int], guidance: float) -> None:
-        self.net, self.tokens, self.given, self.guidance = net, tokens, given, guidance
+    def __init__(self, net: MaskedTokens, given: Given, guidance: float) -> None:
+        self.net, self.given, self.guidance = net, given, guidance
+        self.tokens = torch.where(given.mask, given.batch.tokens, 0)
+        self.drawn = torch.zeros_like(given.mask)
         self.matrix: Tensor = net.matrix()
         self.heads: ColumnHeads = net.head.columns()
-        self.drawn: list[int] = []
 
-    def column(self, column: int, group: Tensor, rng: torch.Generator) -> Tensor:
-        """Draw a column's tokens int64 **(n,)** for rows whose known cells agree within each group."""
-        n_groups = int(group.max()) + 1 if len(group) else 0
+    def column(self, column: int, group: Tensor, rng: torch.Generator) -> None:
+        """Draw a column's tokens where they are not given, for rows whose known cells agree within each group."""
+        open_rows = (~self.given.mask[:, column]).nonzero().squeeze(1)
+        if len(open_rows):
+            among = torch.unique(group[open_rows], return_inverse=True)[1]
+            self.tokens[open_rows, column] = self._draw(column, open_rows, among, rng)
+            self.drawn[open_rows, column] = True
+
+    def _draw(self, column: int, rows: Tensor, group: Tensor, rng: torch.Generator) -> Tensor:
+        """Return tokens int64 **(len(rows),)** of the given rows, which form groups 0, 1, ... of equal known cells."""
+        n_groups = int(group.max()) + 1
         first = torch.full((n_groups,), len(group), device=group.device)
         first = first.scatter_reduce(0, group, torch.arange(len(group), device=group.device), "amin")
         found = torch.empty_like(group)
         step = max(1, CELLS_PER_PASS // max(self.net.layout.sizes[column], self.matrix.shape[1] * 4))
         for a in range(0, n_groups, step):
             b = min(a + step, n_groups)
-            rows = ((group >= a) & (group < b)).nonzero().squeeze(1)
-            found[rows] = draw_tokens(self._logits(column, self.tokens[first[a:b]]), group[rows] - a, rng)
-        self.drawn.append(column)
+            members = ((group >= a) & (group < b)).nonzero().squeeze(1)
+            found[members] = draw_tokens(self._logits(column, rows[first[a:b]]), group[members] - a, rng)
         return found
 
-    def _logits(self, column: int, tokens: Tensor) -> Tensor:
+    def _logits(self, column: int, rows: Tensor) -> Tensor:
         """Return **(batch, size)**; with guidance w they are (1 + w) those given the conditions - w those without.
 
         Source: Ho and Salimans 2022, "Classifier-free diffusion guidance", arXiv:2207.12598, equation 6.
         """
-        logits = self._logits_given(column, tokens, self.given + self.drawn)
+        drawn = self.drawn[rows]
+        logits = self._log_probs(column, rows, drawn | self.given.mask[rows])
         if self.guidance:
-            logits = (1 + self.guidance) * logits - self.guidance * self._logits_given(column, tokens, self.drawn)
-        forbidden = torch.from_numpy(~self.net.layout.columns[column].drawable).to(tokens.device)
-        return logits.masked_fill(forbidden, -math.inf)
+            logits = (1 + self.guidance) * logits - self.guidance * self._log_probs(column, rows, drawn)
+        return logits.masked_fill(self.given.forbidden(column), -math.inf)
 
-    def _logits_given(self, column: int, tokens: Tensor, given: list[int]) -> Tensor:
-        known = torch.zeros_like(tokens, dtype=torch.bool)
-        known[:, given] = True
-        return self.heads.logits(self.net.hidden(tokens, known, column, self.matrix), column).log_softmax(dim=1)
+    def _log_probs(self, column: int, rows: Tensor, known: Tensor) -> Tensor:
+        hidden = self.net.hidden(self.tokens[rows], known, column, self.matrix)
+        return self.heads.logits(hidden, column).log_softmax(dim=1)
 
 
 def sampling_order(layout: Layout) -> list[int]:

@@ -11,7 +11,8 @@ from pipeline.seeds import substream
 
 from .config import TrainingConfig
 from .device import arithmetic
-from .model import Batch, Objective, Validation
+from .given import Batch
+from .model import Objective, Validation
 
 VALIDATION_CHUNK = 512
 

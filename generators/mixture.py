@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from pipeline.encoded import Encoded
 
-from .model import Batch, DensityKind, Known, Model, Objective
+from .given import Batch, Given
+from .model import DensityKind, Model, Objective
 
 
 class Mixture(Model):
@@ -43,18 +44,18 @@ class Mixture(Model):
         """Forget all but the first n members."""
         self.members = self.members[:n]
 
-    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:
-        """Draw `n` rows, as equal a part by each member as can be, in random order."""
-        members = self._models()
+    def sample(self, given: Given, rng: torch.Generator, guidance: float = 0.0) -> Encoded:
+        """Draw rows, as equal a part by each member as can be; which rows fall to which is random."""
+        n, members = len(given), self._models()
         first = int(torch.randint(len(members), (1,), generator=rng, device=rng.device))
         counts = [(n + (i - first) % len(members)) // len(members) for i in range(len(members))]
-        parts = [
-            member.sample(count, rng, known, guidance)
-            for member, count in zip(members, counts, strict=True)
-            if count or n == 0
-        ]
         order = torch.randperm(n, generator=rng, device=rng.device)
-        return Encoded.concat(parts).take(order.cpu().numpy())
+        parts = [
+            member.sample(given.take(rows), rng, guidance)
+            for member, rows in zip(members, torch.split(order, counts), strict=True)
+            if len(rows) or n == 0
+        ]
+        return Encoded.concat(parts).take(order.argsort().cpu().numpy())
 
     @property
     def condition_columns(self) -> Sequence[int]:

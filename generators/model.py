@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,35 +13,9 @@ from torch import Tensor, nn
 from pipeline.encoded import Encoded, Layout
 from pipeline.errors import UnsupportedError
 
+from .given import Batch, Given
+
 DensityKind = Literal["exact", "lower_bound", "encoded_space"]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows in encoded form on a device: tokens int64 **(batch, n_columns)**, values float32 **(batch, n_valued)**."""
-
-    tokens: Tensor
-    values: Tensor
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def take(self, rows: Tensor) -> Batch:
-        """Return the given rows."""
-        return Batch(self.tokens[rows], self.values[rows])
-
-    def to(self, device: torch.device) -> Batch:
-        """Return the batch on a device."""
-        return Batch(self.tokens.to(device), self.values.to(device))
-
-    @classmethod
-    def of(cls, encoded: Encoded) -> Batch:
-        """Return a whole encoded table as one batch on the CPU."""
-        return cls(torch.from_numpy(encoded.tokens).long(), torch.from_numpy(encoded.values).float())
-
-    def encoded(self, layout: Layout) -> Encoded:
-        """Return the rows as an encoded table."""
-        return Encoded(layout, self.tokens.to(torch.int32).cpu().numpy(), self.values.double().cpu().numpy())
 
 
 Loss = Callable[[Batch, torch.Generator, float], Tensor]
@@ -77,9 +51,6 @@ class Objective:
     group: int = 0
 
 
-Known = Mapping[int, tuple[int, float]]
-
-
 class Model(nn.Module, ABC):
     """A family over the encoded form.
 
@@ -103,14 +74,13 @@ class Model(nn.Module, ABC):
         raise ValueError(f"a model of one group cannot keep {n} of them")
 
     @abstractmethod
-    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:
-        """Draw `n` rows.
+    def sample(self, given: Given, rng: torch.Generator, guidance: float = 0.0) -> Encoded:
+        """Draw a row for each row of what is given.
 
         Args:
-            n: rows.
+            given: the cells that are known, of each row its own, on the model's device.
             rng: of everything random, on the model's device.
-            known: the columns that are given, the same for all rows: column index -> (token, value).
-            guidance: how much the conditions are strengthened, w in p(row | known) (p(known | row) ** w); 0 leaves
+            guidance: how much the given cells are strengthened, w in p(row | given) (p(given | row) ** w); 0 leaves
                 the distribution alone. A family that is not `guided` is only asked with 0.
         """
 

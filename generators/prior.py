@@ -96,17 +96,32 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return (mean.square() + log_variance.exp() - 1 - log_variance) / 2
 
 
-def systematic_resample(log_weights: Tensor, n: int, rng: torch.Generator) -> Tensor:
-    """Draw n indices int64 **(n,)** in proportion to weights, each as often as expected to within one.
+def systematic_resample(log_weights: Tensor, pool: Tensor, n: Tensor, rng: torch.Generator) -> Tensor:
+    """Draw indices in proportion to weights from several pools, each index as often as expected to within one.
 
     Source: Douc et al. 2005, "Comparison of resampling schemes for particle filtering", arXiv:cs/0507025, section 2.4.
 
+    Args:
+        log_weights: **(batch,)**.
+        pool: int64 **(batch,)**, to which pool each belongs, ascending from 0.
+        n: int64 **(n_pools,)**, how many indices to draw from each pool.
+        rng: of the draw.
+
+    Returns:
+        int64 **(n.sum(),)**, in the order of the pools.
+
     Example:
-        >>> weights = torch.tensor([0.5, 0.0, 0.25, 0.25])
-        >>> systematic_resample(weights.log(), 4, torch.Generator().manual_seed(0)).tolist()
-        [0, 0, 2, 3]
+        >>> weights, pool = torch.tensor([0.5, 0.0, 0.25, 0.25, 1.0]), torch.tensor([0, 0, 0, 0, 1])
+        >>> systematic_resample(weights.log(), pool, torch.tensor([4, 2]), torch.Generator().manual_seed(0)).tolist()
+        [0, 0, 2, 3, 4, 4]
     """
-    cumulative = log_weights.double().softmax(0).cumsum(0)
+    largest = log_weights.new_full((len(n),), -math.inf).scatter_reduce(0, pool, log_weights, "amax")
+    weights = (log_weights - largest[pool]).double().exp()
+    total = weights.new_zeros(len(n)).index_add(0, pool, weights)
+    # A pool has as much weight as indices are drawn from it, so that points at distance one meet it as often.
+    cumulative = (weights / total[pool] * n[pool]).cumsum(0)
     shift = torch.rand(1, generator=rng, dtype=torch.float64, device=log_weights.device)
-    points = (torch.arange(n, device=log_weights.device) + shift) / n * cumulative[-1]
-    return torch.searchsorted(cumulative, points, right=True).clamp(max=len(log_weights) - 1)
+    owner = torch.repeat_interleave(n)
+    found = torch.searchsorted(cumulative, torch.arange(len(owner), device=owner.device) + shift, right=True)
+    first, last = torch.searchsorted(pool, owner), torch.searchsorted(pool, owner, right=True) - 1
+    return found.clamp(first, last)

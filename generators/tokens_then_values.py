@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from pipeline.encoded import Encoded, Layout
 
 from .config import TrainedConfig
+from .given import Batch, Given
 from .masked import MaskedTokens, auto_dropout, auto_width
-from .model import Batch, Known, Model, Objective, without_progress
-from .values import with_known
+from .model import Model, Objective, without_progress
 
 
 class TokensThenValuesConfig(TrainedConfig):
@@ -78,8 +78,8 @@ class TokensThenValues(Model, Generic[V]):
         """Return log p(values | tokens) or a bound of it **(batch,)** in nats."""
 
     @abstractmethod
-    def _draw_values(self, values: V, tokens: Tensor, known: Known, guidance: float, rng: torch.Generator) -> Tensor:
-        """Draw positions in the bins **(batch, n_valued)** given all tokens."""
+    def _draw_values(self, values: V, tokens: Tensor, given: Given, guidance: float, rng: torch.Generator) -> Tensor:
+        """Draw positions in the bins **(batch, n_valued)** given all tokens and the given positions."""
 
     def objectives(self) -> tuple[Objective, ...]:
         """Return the token objective and, where there are values, the value objective."""
@@ -98,12 +98,12 @@ class TokensThenValues(Model, Generic[V]):
         return total if self.values is None else total + self._value_log_density(self.values, batch, rng)
 
     @torch.no_grad()
-    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:
-        """Draw `n` rows: tokens cell by cell in the sampling order, the known ones first, then all values at once."""
-        tokens = self.tokens.draw(n, rng, known, guidance)
-        values = torch.empty((n, 0))
+    def sample(self, given: Given, rng: torch.Generator, guidance: float = 0.0) -> Encoded:
+        """Draw rows: tokens cell by cell in the sampling order, the given ones first, then all values at once."""
+        tokens = self.tokens.draw(given, rng, guidance)
+        values = torch.empty((len(given), 0))
         if self.values is not None:
-            values = with_known(self._draw_values(self.values, tokens, known, guidance, rng), self.layout, known)
+            values = given.complete(self._draw_values(self.values, tokens, given, guidance, rng))
         return Batch(tokens, values).encoded(self.layout)
 
     @torch.no_grad()

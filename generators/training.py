@@ -19,8 +19,9 @@ from pipeline.seeds import substream
 from .checkpoint import load_state, save_state
 from .config import TrainingConfig
 from .device import n_workers, workers
+from .given import Batch
 from .minimiser import Group, Minimiser, permutation
-from .model import Batch, Model
+from .model import Model
 
 WARM_STEPS, CALIBRATION_STEPS = 3, 12
 BUDGET_RESERVE = 0.08

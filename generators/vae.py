@@ -24,14 +24,14 @@ from pipeline.encoded import Encoded, Layout
 
 from .cells import CellDecoder, RowEncoder
 from .config import TrainedConfig, TrainingConfig
+from .given import Batch, Given
 from .masked import auto_dropout, auto_width, sampling_order
-from .model import Batch, DensityKind, Known, Model, Objective
+from .model import DensityKind, Model, Objective
 from .prior import LatentFlow, kl_divergence, normal_log_prob, systematic_resample
 from .schedule import draw_known, known_first
-from .values import with_known
 
 ACTIVE_VARIANCE = 0.01
-POOL, SMALLEST_POOL = 4, 4_096
+POOL, SMALLEST_POOL, SMALLEST_POOL_OF_A_PATTERN = 4, 4_096, 64
 CELLS_PER_BOUND = 1 << 18
 DIAGNOSED_ROWS, DIAGNOSED_SAMPLES = 2_000, 8
 
@@ -160,28 +160,41 @@ class VAE(Model):
         return weights.logsumexp(0) - math.log(n_samples)
 
     @torch.no_grad()
-    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:  # noqa: ARG002
-        """Draw `n` rows: latent vectors from the prior, then the cells in the sampling order, the known ones first.
+    def sample(self, given: Given, rng: torch.Generator, guidance: float = 0.0) -> Encoded:  # noqa: ARG002
+        """Draw rows: latent vectors from the prior, then the cells in the sampling order, the given ones first.
 
-        Given known cells, latent vectors are drawn from p(z | known) by sampling-importance-resampling: a pool of
-        4 n from the prior, at least 4,096, is resampled in proportion to p(known | z). The error is that of a
-        self-normalised estimate, of order one over the effective size of the pool; what is drawn after z is exact.
+        Where cells are given, latent vectors are drawn from p(z | given) by sampling-importance-resampling: the n rows
+        that are given the same cells have a pool of 4 n from the prior, which is resampled in proportion to
+        p(given | z). A pool has at least 64 latent vectors, and all pools together at least 4,096. The error is that of
+        a self-normalised estimate, of order one over the effective size of the pool; what is drawn after z is exact.
         Source: Rubin 1988, "Using the SIR algorithm to simulate posterior distributions".
         """
-        z = self._draw_prior(max(n * POOL, SMALLEST_POOL) if known else n, rng)
-        if known:
-            log_weights = self.decoder.log_prob_of_known(z, known, self._order(known)[: len(known)])
-            z = z[systematic_resample(log_weights, n, rng)]
-        return self.decode(z, rng, known)
+        z = self._draw_posterior(given, rng) if given else self._draw_prior(len(given), rng)
+        return self.decode(z, rng, given)
+
+    def _draw_posterior(self, given: Given, rng: torch.Generator) -> Tensor:
+        """Return a latent vector for each row **(n, latent_size)**, drawn given its known cells."""
+        pattern = given.patterns()
+        n_rows = pattern.bincount()
+        smallest = max(SMALLEST_POOL_OF_A_PATTERN, SMALLEST_POOL // len(n_rows))
+        pools = torch.repeat_interleave((POOL * n_rows).clamp(min=smallest))
+        first = torch.full_like(n_rows, len(pattern))
+        first = first.scatter_reduce(0, pattern, torch.arange(len(pattern), device=pattern.device), "amin")
+        z = self._draw_prior(len(pools), rng)
+        step = max(1, CELLS_PER_BOUND // self.layout.n_columns)
+        log_weights = torch.cat(
+            [
+                self.decoder.log_prob_of_given(z[rows], given.take(first[pools[rows]]), self.order)
+                for rows in torch.split(torch.arange(len(z), device=z.device), step)
+            ]
+        )
+        chosen = systematic_resample(log_weights, pools, n_rows, rng)
+        return torch.empty_like(z[: len(given)]).index_copy(0, pattern.argsort(stable=True), z[chosen])
 
     def _draw_prior(self, n: int, rng: torch.Generator) -> Tensor:
         if self.prior is None:
             return torch.randn(n, self.config.latent_size, generator=rng, device=self.rank.device)
         return self.prior.sample(n, rng)
-
-    def _order(self, known: Known) -> list[int]:
-        """Return the sampling order with the known columns first, as in training."""
-        return sorted(self.order, key=lambda column: column not in known)
 
     def encode(self, batch: Batch, rng: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the posterior of each row, both **(batch, latent_size)**.
@@ -192,17 +205,17 @@ class VAE(Model):
         return mean, log_variance
 
     @torch.no_grad()
-    def decode(self, z: Tensor, rng: torch.Generator | None, known: Known | None = None) -> Encoded:
+    def decode(self, z: Tensor, rng: torch.Generator | None, given: Given | None = None) -> Encoded:
         """Return a row for each latent vector **(batch, latent_size)**.
 
         Args:
             z: the latent vectors.
             rng: of the cells' draws; None takes the likeliest token of each cell and the centre of its value.
-            known: the columns that are given.
+            given: the cells that are known, of as many rows.
         """
-        known = known or {}
-        tokens, positions = self.decoder.draw(z, known, self._order(known), rng)
-        return Batch(tokens, with_known(positions, self.layout, known)).encoded(self.layout)
+        given = given or Given.nothing(len(z), self.layout).to(z.device)
+        tokens, positions = self.decoder.draw(z, given, self.order, rng)
+        return Batch(tokens, given.complete(positions)).encoded(self.layout)
 
     def interpolate(self, first: Batch, last: Batch, n_steps: int) -> Encoded:
         """Return `n_steps` likeliest rows on the straight line between the encoded means of two rows, ends included.

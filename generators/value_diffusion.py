@@ -9,7 +9,7 @@ alpha x - sigma v. Which of the three is the prediction says whose squared error
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from pipeline.encoded import Layout
 
 from .diffusion import Denoiser, NoiseSchedule, bound_weights, diffuse, draw_indices, score_from_epsilon, undo_diffusion
+from .given import Batch, Given
 from .heads import TokenEmbedding
-from .model import Batch
 from .nets import Trunk, fourier_features, linear
 from .schedule import draw_known, stratified_times
 from .tokens_then_values import ValuePart
@@ -182,37 +182,25 @@ class ValueDiffusion(ValuePart):
         columns = draw_known(len(tokens), torch.arange(tokens.shape[1], device=tokens.device), 0.0, rng)
         return self.view(tokens, hidden=columns & (kind < 0.5), given=columns & (kind >= 0.5) & (kind < 1))
 
-    def draw(
-        self,
-        tokens: Tensor,
-        known: Sequence[int],
-        given: Mapping[int, float],
-        guidance: float,
-        sampler: Sampler,
-        rng: torch.Generator,
-    ) -> Tensor:
+    def draw(self, tokens: Tensor, given: Given, guidance: float, sampler: Sampler, rng: torch.Generator) -> Tensor:
         """Draw positions in the bins **(batch, n_valued)** given all tokens and some values.
 
-        Guidance w takes (1 + w) v given everything - w v given neither the known columns' tokens nor their values: Ho
+        Guidance w takes (1 + w) v given everything - w v given neither the given cells' tokens nor their values: Ho
         and Salimans 2022, "Classifier-free diffusion guidance", arXiv:2207.12598, equation 6.
 
         Args:
             tokens: int64 **(batch, n_columns)**.
-            known: the columns that are conditions.
-            given: their values on the normal scale by place.
-            guidance: how much the conditions are strengthened.
+            given: the cells that are conditions.
+            guidance: how much they are strengthened.
             sampler: from a denoiser and noise to data.
             rng: of everything random.
         """
-        columns = torch.zeros_like(tokens, dtype=torch.bool)
-        columns[:, list(known)] = True
-        view = self.view(tokens, given=columns)
-        without = self.view(tokens, hidden=columns) if known and guidance else None
-        places, values = list(given), torch.tensor(list(given.values()), device=tokens.device)
+        view = self.view(tokens, given=given.mask)
+        without = self.view(tokens, hidden=given.mask) if guidance and given else None
+        known, data = self.cells.given(given)
 
         def denoise(x: Tensor, k: int) -> Tensor:
-            x = x.clone()
-            x[:, places] = values
+            x = torch.where(known, data, x)
             v = self.v(x, k, view, None)
             if without is not None:
                 v = (1 + guidance) * v - guidance * self.v(x, k, without, None)

@@ -6,7 +6,7 @@ predicts what the velocity adds to that of Gaussian data; Lipman et al. 2023, ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from pipeline.encoded import Layout
 
+from .given import Batch, Given
 from .heads import TokenEmbedding
-from .model import Batch
 from .nets import Trunk, fourier_features, linear
 from .schedule import linear_path, logit_normal_times, normal_velocity, stratified_times
 from .solver import Velocity, heun
@@ -73,24 +73,23 @@ class ValueFlow(ValuePart):
         error = self.velocity(x, t, self.context(batch.tokens), dropout_rng) - target
         return (error.square() * present).sum(1) / max(1, present.shape[1])
 
-    def draw(self, tokens: Tensor, given: Mapping[int, float], integrate: Integrate, rng: torch.Generator) -> Tensor:
+    def draw(self, tokens: Tensor, given: Given, integrate: Integrate, rng: torch.Generator) -> Tensor:
         """Draw positions in the bins **(batch, n_valued)** given all tokens and some values.
 
         Args:
             tokens: int64 **(batch, n_columns)**.
-            given: values on the normal scale by place; their cells keep to their path, so that the others see them.
+            given: whose values keep to their path, so that the others see them.
             integrate: the solver.
             rng: of the noise.
         """
         present, context = self.cells.present(tokens), self.context(tokens)
         noise = torch.randn(present.shape, generator=rng, device=tokens.device) * present
-        places = list(given)
-        straight = torch.tensor([given[place] for place in places], device=tokens.device) - noise[:, places]
+        known, data = self.cells.given(given)
+        straight = data - noise
 
         def velocity(x: Tensor, t: float) -> Tensor:
             slope = self.velocity(x, x.new_full((len(x), 1), t), context, None) * present
-            slope[:, places] = straight
-            return slope
+            return torch.where(known, straight, slope)
 
         return to_position(integrate(velocity, noise, rng))
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pipeline.encoded import Layout
 
-from .model import Batch, Known
+from .given import Batch, Given
 
 SMALLEST_POSITION = 2.0**-20
 
@@ -33,31 +33,14 @@ class CellValues(nn.Module):
         present: Tensor = self.valued_tokens[places, tokens[:, self.columns]]
         return present
 
+    def given(self, given: Given) -> tuple[Tensor, Tensor]:
+        """Return which cells have a value that is given, and these on the normal scale, both **(batch, n_valued)**."""
+        known = given.mask[:, self.columns] & self.present(given.batch.tokens)
+        return known, torch.where(known, to_normal(given.batch.values.float()), 0.0)
+
     def normal(self, batch: Batch) -> Tensor:
         """Return the probits of the positions **(batch, n_valued)**, and 0 where there is no value."""
         return torch.where(self.present(batch.tokens), to_normal(batch.values), 0.0)
-
-
-def given_values(layout: Layout, known: Known) -> dict[int, float]:
-    """Return the given values on the normal scale, by the column's place among the valued ones.
-
-    A value is given only where the given token carries one.
-    """
-    given = {place: known[column] for place, column in enumerate(layout.valued) if column in known}
-    return {
-        place: float(to_normal(torch.tensor(value)))
-        for place, (token, value) in given.items()
-        if layout.columns[layout.valued[place]].valued[token]
-    }
-
-
-def with_known(values: Tensor, layout: Layout, known: Known) -> Tensor:
-    """Return positions **(n, n_valued)** in double precision, the given ones put in exactly."""
-    values = values.double()
-    for place, column in enumerate(layout.valued):
-        if column in known:
-            values[:, place] = known[column][1]
-    return values
 
 
 def to_normal(position: Tensor) -> Tensor:

@@ -27,11 +27,12 @@ from pipeline.encoded import Encoded, Layout
 from .config import TrainedConfig, TrainingConfig
 from .critic import Critic, Penalty, Turn
 from .detection_score import DetectionScore
+from .given import Batch, Given
 from .heads import TokenEmbedding
 from .masked import MaskedTokens
-from .model import Batch, Known, Model, Objective
+from .model import Model, Objective
 from .nets import Trunk, linear
-from .values import CellValues, to_position, with_known
+from .values import CellValues, to_position
 
 # Momentum makes two players circle: Gidel et al. 2019, arXiv:1807.04740.
 BETAS = (0.0, 0.99)
@@ -180,8 +181,12 @@ class WGANGP(Model):
 
     def validation(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Return the detection score **(batch,)** of rows drawn without conditions."""
-        score: Tensor = self.detection(batch.tokens, self.generator.tokens.draw(DRAWN_PER_SCORE, rng, {}, 0.0))
+        score: Tensor = self.detection(batch.tokens, self._draw_tokens(DRAWN_PER_SCORE, rng))
         return score
+
+    def _draw_tokens(self, n: int, rng: torch.Generator) -> Tensor:
+        given = Given.nothing(n, self.layout).to(rng.device)
+        return self.generator.tokens.draw(given, rng, 0.0)
 
     def _turn(self, batch: Batch, rng: torch.Generator) -> tuple[Batch, Turn]:
         """Return the batch, filled up to whole packs, and a random turn of which a pack's rows share the target."""
@@ -205,10 +210,10 @@ class WGANGP(Model):
         return self.critic.score(train) - self.critic.score(drawn), train, drawn
 
     @torch.no_grad()
-    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:
-        """Draw `n` rows: tokens cell by cell in the sampling order, the known ones first, then all values at once."""
-        tokens = self.generator.tokens.draw(n, rng, known, guidance)
-        values = with_known(self.generator.values(tokens, rng), self.layout, known)
+    def sample(self, given: Given, rng: torch.Generator, guidance: float = 0.0) -> Encoded:
+        """Draw rows: tokens cell by cell in the sampling order, the given ones first, then all values at once."""
+        tokens = self.generator.tokens.draw(given, rng, guidance)
+        values = given.complete(self.generator.values(tokens, rng))
         return Batch(tokens, values).encoded(self.layout)
 
     @torch.no_grad()
@@ -219,7 +224,7 @@ class WGANGP(Model):
         the gap of a critic of slope 1, whatever the penalty; at most the mean distance between the conditional
         distributions of a cell where the critic is not steeper elsewhere.
         """
-        drawn = self.generator.tokens.draw(DIAGNOSTIC_ROWS, rng, {}, 0.0)
+        drawn = self._draw_tokens(DIAGNOSTIC_ROWS, rng)
         score = self.detection(held_out.tokens, drawn).mean().item()
         modes = self.detection.modes(held_out.tokens, drawn)
         return {"detection_score": score, **modes, "wasserstein_estimate": self._wasserstein(held_out, rng)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,7 +21,7 @@ from pipeline.codecs.unmodelled import issue, refuse_issuable_keys
 from pipeline.columns import Boolean, Categorical, Column, Constant, Identifier, Text
 from pipeline.config import Config
 from pipeline.encoded import BoolArray, Encoded, FloatArray, Layout
-from pipeline.errors import ArtifactError, DataError, SchemaError
+from pipeline.errors import ArtifactError, ConfigError, DataError, SchemaError
 from pipeline.misfits import misfit
 from pipeline.schema import Schema
 from pipeline.seeds import numpy_rng
@@ -170,6 +171,70 @@ class TableTransform:
             condition[self.layout.names.index(part.name)] = int(tokens[0]), float(values[0])
         return condition
 
+    def tokens_of(self, column: str, values: Iterable[object]) -> dict[int, BoolArray]:
+        """Return which tokens some of the values have, for each token column of a column, by place in the layout.
+
+        Raises:
+            SchemaError, DataError: as `encode_value`.
+        """
+        places = self.places(column)
+        found = {place: np.zeros(self.layout.sizes[place], np.bool_) for place in places}
+        for value in values:
+            for place, (token, _) in self.encode_value(column, value).items():
+                found[place][token] = True
+        return found
+
+    def tokens_between(self, column: str, low: object, high: object) -> dict[int, BoolArray]:
+        """Return which tokens have a value between two, ends included, by place in the layout; None leaves a side open.
+
+        Of a point in time it is those of its date.
+
+        Raises:
+            SchemaError: there is no such column.
+            ConfigError: its values have no order.
+            DataError: an end is none of the column's type.
+        """
+        declared = self.schema.column(column)
+        part = self.parts[column][0]
+        codec = self.codecs[part.name]
+        if not isinstance(codec, NumericCodec):
+            rule, remedy = f'a range needs a column with an order, and "{column}" has none', "give a list of values"
+            raise ConfigError(rule, actual=declared.kind, remedy=remedy)
+        ends = (None if end is None else take_apart(declared, typed_cell(declared, end))[0] for end in (low, high))
+        return {self.layout.names.index(part.name): codec.tokens_between(*ends)}
+
+    def places(self, column: str) -> list[int]:
+        """Return where the token columns of a modelled column are in the layout."""
+        return [self.layout.names.index(part.name) for part in self.parts[column]]
+
+    def encode_cells(self, table: pa.Table, known: Mapping[str, BoolArray]) -> tuple[Encoded, BoolArray]:
+        """Encode the known cells of a table and nothing else.
+
+        Args:
+            table: of which only known cells are read.
+            known: bool **(n_rows,)** by column; those without are not known.
+
+        Returns:
+            the encoded table, and bool **(n_rows, n_token_columns)**: where it has been set.
+
+        Raises:
+            SchemaError: a column with known cells is missing or of another type.
+            DataError: a cell cannot be encoded.
+        """
+        tokens = np.zeros((len(table), self.layout.n_columns), np.int32)
+        values = np.full((len(table), len(self.layout.valued)), MID)
+        mask = np.zeros(tokens.shape, np.bool_)
+        for name in (name for name in self.parts if name in known):
+            rows = np.flatnonzero(known[name])
+            declared = self.schema.column(name)
+            cells = take_apart(declared, _array(table, declared).take(pa.array(rows)))
+            for place, part, array in zip(self.places(name), self.parts[name], cells, strict=True):
+                tokens[rows, place], part_values = self.codecs[part.name].encode(array)
+                mask[rows, place] = True
+                if place in self.layout.valued:
+                    values[rows, self.layout.valued.index(place)] = part_values
+        return Encoded(self.layout, tokens, values), mask
+
     def levels(self, column: str) -> list[Any]:
         """Return the values that a categorical or boolean column can be drawn with, without missing; none for others.
 
@@ -289,22 +354,41 @@ def _array(table: pa.Table, column: Column) -> pa.Array:
     return chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
 
 
-def _one_cell(column: Column, value: object) -> pa.Array:
-    """Return a single cell of the column's type.
+def typed_cell(column: Column, value: object) -> pa.Array:
+    """Return a single cell of the column's type; text is read as that type.
 
     Raises:
-        DataError: the value is none of the column's type, or breaks what the schema declares.
+        DataError: the value is none of the column's type.
+
+    Example:
+        >>> from pipeline.columns import Integer
+        >>> typed_cell(Integer(name="age", arrow="int8"), "36").to_pylist()
+        [36]
     """
     try:
-        array = (
-            pa.array([value]).cast(column.arrow_type)
-            if isinstance(value, str)
-            else pa.array([value], column.arrow_type)
-        )
+        if isinstance(value, str):
+            return pa.array([value]).cast(column.arrow_type)
+        return pa.array([value], column.arrow_type)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise _unfit(column, value, str(error)) from error
+
+
+def _one_cell(column: Column, value: object) -> pa.Array:
+    """Return a single cell of the column's type, which fits what the schema declares.
+
+    Raises:
+        DataError: it does not.
+    """
+    array = typed_cell(column, value)
+    try:
         problem = misfit(column, pa.chunked_array([array]))
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         problem = str(error)
     if problem:
-        rule = f'a condition on column "{column.name}" must fit {column.arrow}'
-        raise DataError(rule, actual=f"{value!r} ({problem})", remedy="give a value of the column's type and bounds")
+        raise _unfit(column, value, problem)
     return array
+
+
+def _unfit(column: Column, value: object, problem: str) -> DataError:
+    rule = f'a condition on column "{column.name}" must fit {column.arrow}'
+    return DataError(rule, actual=f"{value!r} ({problem})", remedy="give a value of the column's type and bounds")

@@ -124,6 +124,16 @@ class NumericCodec:
             known |= (self.bins.low[0] <= cells.numbers) & (cells.numbers <= self.bins.high[-1])
         return known & self.vocabulary.drawable[tokens]
 
+    def tokens_between(self, low: pa.Array | None, high: pa.Array | None) -> BoolArray:
+        """Say which tokens have a number between two cells, ends included; None leaves a side open."""
+        lowest = -np.inf if low is None else self.axis.read(low).numbers[0]
+        highest = np.inf if high is None else self.axis.read(high).numbers[0]
+        inside = np.zeros(self.vocabulary.size, np.bool_)
+        atoms, bins = np.split(inside[self._first_atom : -1], [len(self.atoms)])
+        atoms[:] = (self.atoms >= lowest) & (self.atoms <= highest)
+        bins[:] = (self.bins.high >= lowest) & (self.bins.low <= highest)
+        return inside
+
     def decode(self, tokens: IntArray, values: FloatArray, rng: np.random.Generator) -> pa.Array:
         """Return the cells; where a rare special value stood, one of the others, anywhere in its bin if it is one."""
         rare = tokens == self.vocabulary.size - 1

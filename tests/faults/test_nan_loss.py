@@ -79,7 +79,7 @@ def fitted(kind):
 
 
 def assert_finite(generator):
-    assert all(bool(tensor.isfinite().all()) for tensor in generator._fitted.model.state_dict().values())
+    assert all(bool(tensor.isfinite().all()) for tensor in generator.fitted.model.state_dict().values())
     drawn = generator.sample(50, seed=1)
     assert bool(np.isfinite(drawn["y"].to_numpy()).all())
 

@@ -22,7 +22,8 @@ from generators import FlowMatchingConfig, IndependentConfig, TabularGenerator, 
 from generators.base import LogDensity
 from generators.baselines import Independent
 from generators.flow_matching import FlowMatching
-from generators.model import Batch, Known, Model, Objective
+from generators.given import Batch, Given
+from generators.model import Model, Objective
 from generators.training import Trainer
 from pipeline.artifact import Sealed, seal, write_json
 from pipeline.encoded import Encoded, Layout
@@ -115,9 +116,9 @@ class SeedsTheWorld(TabularGenerator):
 
 
 class DrawsFromTheGlobalGenerator(Independent):
-    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:
+    def sample(self, given: Given, rng: torch.Generator, guidance: float = 0.0) -> Encoded:
         torch.rand(1)
-        return super().sample(n, rng, known, guidance)
+        return super().sample(given, rng, guidance)
 
 
 class Prints(TabularGenerator):
@@ -162,8 +163,8 @@ class KeepsStateOutsideItsWeights(Independent):
 
     salt = 7
 
-    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:
-        return super().sample(n, rng.manual_seed(self.salt), known, guidance)
+    def sample(self, given: Given, rng: torch.Generator, guidance: float = 0.0) -> Encoded:
+        return super().sample(given, rng.manual_seed(self.salt), guidance)
 
 
 class LosesItsHistory(TabularGenerator):
@@ -268,16 +269,16 @@ class KeepsTrainAsText(KeepsTrain):
 
 
 class StaysInTrainMode(FlowMatching):
-    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:
+    def sample(self, given: Given, rng: torch.Generator, guidance: float = 0.0) -> Encoded:
         self.train()
-        return super().sample(n, rng, known, guidance)
+        return super().sample(given, rng, guidance)
 
 
 class SamplesWithDropout(FlowMatching):
-    def sample(self, n: int, rng: torch.Generator, known: Known, guidance: float = 0.0) -> Encoded:
+    def sample(self, given: Given, rng: torch.Generator, guidance: float = 0.0) -> Encoded:
         forward = self.tokens.trunk.forward
         with patch.object(self.tokens.trunk, "forward", lambda state, _: forward(state, rng)):
-            return super().sample(n, rng, known, guidance)
+            return super().sample(given, rng, guidance)
 
 
 class ForgetsAParameter(FlowMatching):

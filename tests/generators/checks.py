@@ -256,7 +256,7 @@ def check_guidance_is_followed_or_refused(family: Family) -> None:
     generator = family.fit()
     draw = partial(generator.sample, 60, conditions={"smoker": True})
     refused(lambda: draw(guidance=-1.0), ConfigError, "negative guidance")
-    if generator._fitted.model.guided:
+    if generator.fitted.model.guided:
         assert fingerprint(draw(guidance=20.0)) != fingerprint(draw()), "guidance changes nothing"
     else:
         refused(lambda: draw(guidance=1.0), UnsupportedError, "guidance")
@@ -339,7 +339,7 @@ def check_a_pickle_is_not_executed(family: Family, tmp_path: Path) -> None:
 
 
 def check_every_parameter_is_in_exactly_one_objective(family: Family) -> None:
-    model = family.fit()._fitted.model  # there is no public way to the model
+    model = family.fit().fitted.model
     moved = [id(parameter) for objective in model.objectives() for parameter in objective.parameters]
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert names, "a family that trains must have parameters"
@@ -352,7 +352,7 @@ def check_every_parameter_is_in_exactly_one_objective(family: Family) -> None:
 
 def check_sampling_is_in_eval_mode(family: Family) -> None:
     generator = family.fit()
-    model = generator._fitted.model
+    model = generator.fitted.model
     assert not model.training, "fit must leave the model in eval mode"
     random_calls: list[str] = []
     calls: list[str] = []
@@ -468,7 +468,7 @@ def secrets_of(table: pa.Table) -> list[str]:
 
 def weights(generator: TabularGenerator) -> dict[str, bytes]:
     """Return the bytes of every tensor of the model."""
-    tensors = generator._fitted.model.state_dict()
+    tensors = generator.fitted.model.state_dict()
     return {name: tensor.cpu().numpy().tobytes() for name, tensor in tensors.items()}
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from generators import TrainingConfig
-from generators.model import Batch, Model, Objective, Validation, without_progress
+from generators.given import Batch
+from generators.model import Model, Objective, Validation, without_progress
 
 from .tables import rng, token_layout
 

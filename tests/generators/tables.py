@@ -10,7 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from generators.model import Batch
+from generators.given import Batch, Given, Known
+from generators.model import Model
 from pipeline.encoded import Encoded, Layout, TokenColumn
 
 N_ROWS = 200
@@ -86,3 +87,8 @@ def encoded_rows(layout: Layout, tokens: np.ndarray, values: np.ndarray | None =
 def rng(seed: int = 0) -> torch.Generator:
     """Return a generator of its own."""
     return torch.Generator().manual_seed(seed)
+
+
+def draw_rows(model: Model, n: int, known: Known | None = None, *, guidance: float = 0.0, seed: int = 0) -> Encoded:
+    """Draw n rows of a model that all have the same known cells."""
+    return model.sample(Given.same(n, model.layout, known or {}), rng(seed), guidance)

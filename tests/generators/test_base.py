@@ -178,7 +178,7 @@ def test_densities_of_several_parts_are_those_of_the_rows_and_do_not_depend_on_t
 def test_estimated_densities_depend_on_the_seed_and_not_on_the_part(small_parts, monkeypatch):
     generator = independent().fit(people())
     monkeypatch.setattr(
-        generator._fitted.model, "log_density", lambda batch, rng: torch.randn(len(batch), generator=rng)
+        generator.fitted.model, "log_density", lambda batch, rng: torch.randn(len(batch), generator=rng)
     )
     small_parts(2)
     first, again, other = (generator.log_density(people(), seed=seed).values for seed in (0, 0, 1))
@@ -197,15 +197,15 @@ def test_a_description_is_plain_json():
     description = json.loads(json.dumps(generator.describe()))
     assert description["kind"] == "flow_matching"
     assert (description["n_train"], description["n_columns"]) == (200, 7)
-    assert description["n_modelled"] == generator._fitted.transform.layout.n_columns
-    assert description["n_parameters"] == sum(p.numel() for p in generator._fitted.model.parameters()) > 0
+    assert description["n_modelled"] == generator.fitted.transform.layout.n_columns
+    assert description["n_parameters"] == sum(p.numel() for p in generator.fitted.model.parameters()) > 0
     assert description["steps"] == 6
     assert description["best"]["best"]
 
 
 def test_the_transform_is_given_its_settings():
     coarse, fine = (
-        quick(transform=TransformConfig(n_bins=n)).fit(people())._fitted.transform.layout.n_tokens for n in (1, 7)
+        quick(transform=TransformConfig(n_bins=n)).fit(people()).fitted.transform.layout.n_tokens for n in (1, 7)
     )
     assert coarse < fine
 
@@ -229,7 +229,7 @@ def test_a_model_that_was_trained_on_a_gpu_loads_without_one(saved, monkeypatch)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     resaved(saved, lambda state: state["config"]["training"].update(device="cuda"))
     generator = TabularGenerator.load(saved)
-    assert generator._fitted.device.type == "cpu"
+    assert generator.fitted.device.type == "cpu"
     assert generator.sample(5).num_rows == 5
 
 

@@ -5,19 +5,19 @@ from scipy.stats import chi2_contingency, chisquare, kstest
 
 from generators import KINDS, TabularGenerator, generator_config
 from generators.baselines import Bootstrap, Independent
-from generators.model import Batch
+from generators.given import Batch
 from pipeline.encoded import Layout, TokenColumn
 from pipeline.errors import ConfigError
 from pipeline.inference import infer
 from pipeline.transform import TableTransform
 
-from .tables import binned_column, every_row, people, rng, token_column, twins
+from .tables import binned_column, draw_rows, every_row, people, rng, token_column, twins
 
 SKEWED = Layout((token_column("a", [700, 200, 100]), token_column("b", [10, 990])))
 
 
 def test_the_independent_baseline_draws_the_train_frequencies():
-    drawn = Independent(SKEWED).sample(20_000, rng(), {}).tokens
+    drawn = draw_rows(Independent(SKEWED), 20_000).tokens
     for place, column in enumerate(SKEWED.columns):
         counts = np.bincount(drawn[:, place], minlength=column.size)
         assert chisquare(counts, column.counts / column.counts.sum() * 20_000).pvalue > 0.001
@@ -31,14 +31,14 @@ def test_the_independent_baseline_knows_no_dependence():
 
 
 def test_the_independent_baseline_draws_positions_evenly():
-    values = Independent(Layout((binned_column("x", 2),))).sample(5000, rng(), {}).values
+    values = draw_rows(Independent(Layout((binned_column("x", 2),))), 5000).values
     assert kstest(values[:, 0], "uniform").pvalue > 0.001
 
 
 def test_the_independent_baseline_never_draws_what_must_not_be_drawn():
     column = token_column("a", [5, 5, 990])
     column = TokenColumn("a", column.counts, np.array([True, True, False]), column.valued, column.coordinate)
-    assert set(Independent(Layout((column,))).sample(500, rng(), {}).tokens[:, 0]) == {0, 1}
+    assert set(draw_rows(Independent(Layout((column,))), 500).tokens[:, 0]) == {0, 1}
 
 
 def test_the_independent_density_is_the_product_of_the_frequencies():
@@ -59,7 +59,7 @@ def train_rows():
 
 
 def test_the_bootstrap_only_copies_rows(train_rows):
-    drawn = Bootstrap(train_rows.layout, train_rows).sample(500, rng(), {})
+    drawn = draw_rows(Bootstrap(train_rows.layout, train_rows), 500)
     originals = {(*tokens, *values) for tokens, values in zip(train_rows.tokens, train_rows.values, strict=True)}
     copies = {(*tokens, *values) for tokens, values in zip(drawn.tokens, drawn.values, strict=True)}
     assert copies <= originals
@@ -69,7 +69,7 @@ def test_the_bootstrap_only_copies_rows(train_rows):
 def test_the_bootstrap_copies_rows_that_agree_with_a_condition(train_rows):
     place = train_rows.layout.names.index("smoker")
     token = int(train_rows.tokens[0, place])
-    assert set(Bootstrap(train_rows.layout, train_rows).sample(50, rng(), {place: (token, 0.5)}).tokens[:, place]) == {
+    assert set(draw_rows(Bootstrap(train_rows.layout, train_rows), 50, {place: (token, 0.5)}).tokens[:, place]) == {
         token
     }
 

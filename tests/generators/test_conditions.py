@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generators import FlowMatchingConfig, TabularGenerator, TrainingConfig, generator_config
-from generators.base import apportion
+from generators.margins import apportion
 from pipeline.errors import ConfigError, DataError, NotFittedError, UnsupportedError
 from pipeline.source import fingerprint
 

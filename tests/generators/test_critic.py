@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from generators.critic import Critic, Turn, spectral_bound
-from generators.model import Batch
+from generators.given import Batch
 from pipeline.encoded import Layout
 
 from .tables import binned_column, rng, token_layout

@@ -8,12 +8,12 @@ from scipy.stats import beta, kstest
 from generators import DDPMConfig, TrainingConfig
 from generators.ddpm import DDPM
 from generators.diffusion import cosine_schedule, linear_schedule
-from generators.model import Batch
+from generators.given import Batch
 from generators.training import train
 from generators.value_diffusion import N_STRATA, LearnedTimes, error_of_v, strata
 from pipeline.encoded import Layout, TokenColumn
 
-from .tables import binned_column, encoded_rows, every_row, rng, token_column, token_layout
+from .tables import binned_column, draw_rows, encoded_rows, every_row, rng, token_column, token_layout
 
 SMALL = DDPMConfig(width=16, depth=1, value_width=16, dropout=0.0)
 TOKENS = token_layout(4, 2, 3)
@@ -61,7 +61,7 @@ def positions(layout, *columns):
 @pytest.mark.parametrize("n", [0, 1, 5])
 @pytest.mark.parametrize("layout", [TOKENS, ONE_BIN, MIXED], ids=["tokens", "values", "both"])
 def test_any_number_of_rows_may_be_drawn(layout, n):
-    encoded = untrained(layout, spread=0.1).sample(n, rng(), {})
+    encoded = draw_rows(untrained(layout, spread=0.1), n)
     assert encoded.tokens.shape == (n, layout.n_columns)
     assert encoded.values.shape == (n, len(layout.valued))
     assert ((encoded.values >= 0) & (encoded.values < 1)).all()
@@ -70,7 +70,7 @@ def test_any_number_of_rows_may_be_drawn(layout, n):
 def test_a_token_that_must_not_be_drawn_never_is():
     column = token_column("a", [1, 1, 1000])
     forbidden = TokenColumn("a", column.counts, np.array([True, True, False]), column.valued, column.coordinate)
-    drawn = untrained(Layout((forbidden, token_column("b", [1, 1])))).sample(500, rng(), {}).tokens
+    drawn = draw_rows(untrained(Layout((forbidden, token_column("b", [1, 1])))), 500).tokens
     assert set(drawn[:, 0]) == {0, 1}
 
 
@@ -86,7 +86,7 @@ def test_the_density_is_exact_without_values_and_a_bound_with_them():
 def test_a_fresh_model_is_the_uniform_distribution_of_positions(sampler, prediction):
     model = untrained(ONE_BIN, sampler=sampler, prediction=prediction, sampler_steps=50)
     assert not model.log_density(positions(ONE_BIN, torch.linspace(0.01, 0.99, 9)), rng()).any()
-    drawn = model.sample(4000, rng(), {}).values[:, 0]
+    drawn = draw_rows(model, 4000).values[:, 0]
     assert kstest(drawn, "uniform").statistic < 0.03
 
 
@@ -137,7 +137,7 @@ def test_a_value_where_the_token_has_none_does_not_matter():
     assert without == other != moved
     losses = [model.values.loss(Batch(tokens, torch.tensor([[x, 0.4]] * 2)), rng()) for x in (0.5, 0.9)]
     assert torch.equal(*losses)
-    drawn = model.sample(50, rng(), {0: (0, 0.5)})
+    drawn = draw_rows(model, 50, {0: (0, 0.5)})
     assert (drawn.values[:, 0] == 0.5).all()
 
 
@@ -178,7 +178,7 @@ def test_a_given_value_is_kept_and_the_others_follow_their_conditional(pair, sam
     pair.config = pair.config.model_copy(update={"sampler": sampler, "sampler_steps": 20})
     means = []
     for given in (0.1, 0.9):
-        encoded = pair.sample(1000, rng(), {0: (0, given)})
+        encoded = draw_rows(pair, 1000, {0: (0, given)})
         assert (encoded.values[:, 0] == given).all()
         assert len(set(encoded.values[:, 1])) == 1000
         means.append(encoded.values[:, 1].mean())
@@ -186,7 +186,7 @@ def test_a_given_value_is_kept_and_the_others_follow_their_conditional(pair, sam
 
 
 def test_values_are_drawn_with_their_correlation(pair):
-    z = torch.special.ndtri(torch.from_numpy(pair.sample(4000, rng(), {}).values))
+    z = torch.special.ndtri(torch.from_numpy(draw_rows(pair, 4000).values))
     assert z.T.corrcoef()[0, 1].item() == pytest.approx(0.9, abs=0.04)
 
 
@@ -194,7 +194,7 @@ def test_guidance_moves_the_values_towards_what_the_condition_makes_likely():
     tokens, values = two_classes(4000)
     model = fitted(MIXED, tokens, values, steps=200, condition_share=0.5)
     drawn = {
-        label: [model.sample(2000, rng(), {0: (label, 0.5)}, w).values[:, 0].mean() for w in (0.0, 1.0, 3.0)]
+        label: [draw_rows(model, 2000, {0: (label, 0.5)}, guidance=w).values[:, 0].mean() for w in (0.0, 1.0, 3.0)]
         for label in (0, 1)
     }
     assert drawn[0] == sorted(drawn[0], reverse=True)
@@ -205,7 +205,7 @@ def test_guidance_moves_the_values_towards_what_the_condition_makes_likely():
 
 def test_guidance_without_a_condition_changes_nothing():
     model = untrained(MIXED, spread=0.1)
-    plain, guided = (model.sample(20, rng(), {}, w).values for w in (0.0, 2.0))
+    plain, guided = (draw_rows(model, 20, guidance=w).values for w in (0.0, 2.0))
     assert np.array_equal(plain, guided)
 
 
@@ -214,7 +214,7 @@ def test_guidance_moves_the_rate_of_a_class_monotonically():
     group = random.integers(0, 2, 4000)
     sick = (random.random(4000) < np.where(group == 1, 0.4, 0.1)).astype(int)
     model = fitted(token_layout(2, 2), np.stack([group, sick], 1), None, steps=200)
-    rates = [model.sample(4000, rng(), {0: (1, 0.5)}, w).tokens[:, 1].mean() for w in (0.0, 1.0, 3.0)]
+    rates = [draw_rows(model, 4000, {0: (1, 0.5)}, guidance=w).tokens[:, 1].mean() for w in (0.0, 1.0, 3.0)]
     assert rates[0] == pytest.approx(sick[group == 1].mean(), abs=0.04)
     assert rates == sorted(rates)
     assert rates[-1] > rates[0] + 0.1
@@ -260,7 +260,7 @@ def test_a_prediction_says_what_an_error_of_v_counts(schedule):
 
 @pytest.mark.parametrize("layout", [TOKENS, MIXED], ids=["tokens", "both"])
 def test_diagnostics_show_the_loss_by_timestep(layout):
-    batch = Batch.of(untrained(layout).sample(60, rng(), {}))
+    batch = Batch.of(draw_rows(untrained(layout), 60))
     found = untrained(layout).diagnostics(batch, rng())
     assert set(found["held_out_nats"]) == set(layout.names)
     assert len(found["token_nats_by_known"]) == layout.n_columns
@@ -306,4 +306,4 @@ def test_a_learned_distribution_of_values_is_drawn(sampler):
     law = beta(2, 5)
     values = law.rvs(4000, random_state=0)[:, None]
     model = fitted(ONE_BIN, np.zeros((4000, 1)), values, steps=400, sampler=sampler, sampler_steps=50)
-    assert kstest(model.sample(3000, rng(), {}).values[:, 0], law.cdf).statistic < 0.04
+    assert kstest(draw_rows(model, 3000).values[:, 0], law.cdf).statistic < 0.04

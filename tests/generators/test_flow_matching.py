@@ -5,13 +5,13 @@ from scipy.stats import beta, kstest
 
 from generators import FlowMatchingConfig, TrainingConfig
 from generators.flow_matching import FlowMatching
-from generators.model import Batch
+from generators.given import Batch, Given
 from generators.training import train
 from generators.value_flow import ValueFlow, trace
 from generators.values import to_normal, to_position
 from pipeline.encoded import Layout
 
-from .tables import binned_column, encoded_rows, every_row, rng, token_layout
+from .tables import binned_column, draw_rows, encoded_rows, every_row, rng, token_layout
 
 SMALL = FlowMatchingConfig(width=16, depth=1, value_width=16, value_steps=40, dropout=0.0)
 TOKENS = token_layout(4, 2, 3)
@@ -36,7 +36,7 @@ def positions(n):
 @pytest.mark.parametrize("n", [0, 1, 5])
 @pytest.mark.parametrize("layout", [TOKENS, ONE_BIN], ids=["tokens", "values"])
 def test_any_number_of_rows_may_be_drawn(layout, n):
-    encoded = untrained(layout).sample(n, rng(), {})
+    encoded = draw_rows(untrained(layout), n)
     assert encoded.tokens.shape == (n, layout.n_columns)
     assert encoded.values.shape == (n, len(layout.valued))
     assert ((encoded.values >= 0) & (encoded.values < 1)).all()
@@ -44,7 +44,7 @@ def test_any_number_of_rows_may_be_drawn(layout, n):
 
 def test_the_density_of_a_row_is_that_of_its_tokens_times_that_of_its_values():
     model = untrained(Layout((*TOKENS.columns, binned_column("x", 2))), spread=0.1)
-    rows = Batch.of(model.sample(20, rng(), {}))
+    rows = Batch.of(draw_rows(model, 20))
     with torch.no_grad():
         of_tokens = model.tokens.log_density(rows.tokens)
         of_values = model.values.log_density(rows, rng())
@@ -54,9 +54,9 @@ def test_the_density_of_a_row_is_that_of_its_tokens_times_that_of_its_values():
 
 def test_guidance_reaches_the_tokens():
     model = untrained(TOKENS)
-    plain, guided = (model.sample(500, rng(), {0: (3, 0.5)}, guidance).tokens for guidance in (0.0, 4.0))
+    plain, guided = (draw_rows(model, 500, {0: (3, 0.5)}, guidance=guidance).tokens for guidance in (0.0, 4.0))
     assert (plain != guided).any()
-    assert (guided == model.tokens.draw(500, rng(), {0: (3, 0.5)}, 4.0).numpy()).all()
+    assert (guided == model.tokens.draw(Given.same(500, model.layout, {0: (3, 0.5)}), rng(), 4.0).numpy()).all()
 
 
 def test_the_density_of_values_integrates_to_one():
@@ -69,7 +69,7 @@ def test_values_are_drawn_as_often_as_their_density_says():
     model = untrained(ONE_BIN, spread=0.05)
     density = model.log_density(positions(2000), rng()).exp().double().numpy()
     edges, cumulative = np.arange(2001) / 2000, np.concatenate([[0.0], density.cumsum() / density.sum()])
-    drawn = model.sample(5000, rng(), {}).values[:, 0]
+    drawn = draw_rows(model, 5000).values[:, 0]
     assert kstest(drawn, lambda x: np.interp(x, edges, cumulative)).pvalue > 0.001
     assert kstest(drawn, "uniform").pvalue < 1e-6
 
@@ -99,7 +99,7 @@ def test_a_value_where_the_token_has_none_does_not_matter():
 
 def test_a_condition_fixes_the_value_too():
     layout = Layout((binned_column("x", 2), binned_column("y", 2)))
-    encoded = untrained(layout, spread=0.05).sample(30, rng(), {1: (1, 0.25)})
+    encoded = draw_rows(untrained(layout, spread=0.05), 30, {1: (1, 0.25)})
     assert (encoded.tokens[:, 1] == 1).all()
     assert (encoded.values[:, 1] == 0.25).all()
     assert len(set(encoded.values[:, 0])) == 30
@@ -156,5 +156,5 @@ def test_a_learned_distribution_of_values_has_the_right_entropy():
     rows = Batch(torch.zeros(2000, 1, dtype=torch.long), torch.from_numpy(test).float())
     log_density = model.log_density(rows, rng())
     assert log_density.mean().item() == pytest.approx(law.logpdf(test).mean(), abs=0.03)
-    drawn = model.sample(2000, rng(), {}).values[:, 0]
+    drawn = draw_rows(model, 2000).values[:, 0]
     assert kstest(drawn, law.cdf).statistic < 0.04

@@ -8,6 +8,7 @@ import torch
 from scipy.stats import chisquare
 
 from generators import masked
+from generators.given import Given
 from generators.masked import MaskedTokens, auto_dropout, auto_width, sampling_order
 from pipeline.encoded import Layout, TokenColumn
 
@@ -36,7 +37,7 @@ def probabilities(net):
 
 def draw(net, n, known=None, guidance=0.0, seed=0):
     given = {column: (token, 0.5) for column, token in (known or {}).items()}
-    return net.draw(n, rng(seed), given, guidance).numpy()
+    return net.draw(Given.same(n, net.layout, given), rng(seed), guidance).numpy()
 
 
 def shares(net, column, known):

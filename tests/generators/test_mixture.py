@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from generators import TabularGenerator, device
+from generators.given import Given
 from generators.mixture import Mixture
 from generators.model import Model
 from generators.training import MOST_SKIPPED, train
@@ -18,7 +19,7 @@ from pipeline.source import fingerprint
 from .broken import FLOW
 from .checks import weights
 from .parabola import QUICK, Parabola, equal, rows
-from .tables import encoded_rows, every_row, people, rng, token_layout
+from .tables import draw_rows, encoded_rows, every_row, people, rng, token_layout
 
 
 class Stamp(Model):
@@ -34,9 +35,9 @@ class Stamp(Model):
     def objectives(self):
         return ()
 
-    def sample(self, n, rng, known, guidance=0.0):
-        self.asked.append((known, guidance))
-        return encoded_rows(self.layout, np.full((n, 1), self.number))
+    def sample(self, given, rng, guidance=0.0):
+        self.asked.append((given, guidance))
+        return encoded_rows(self.layout, np.full((len(given), 1), self.number))
 
     @property
     def condition_columns(self):
@@ -56,27 +57,42 @@ def stamps(n_members):
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 100])
 @pytest.mark.parametrize("n_members", [2, 3, 5])
 def test_members_draw_equal_shares_up_to_one_row(n, n_members):
-    drawn = stamps(n_members).sample(n, rng(), {}).tokens
+    drawn = draw_rows(stamps(n_members), n).tokens
     counts = np.bincount(drawn[:, 0], minlength=n_members)
     assert drawn.shape == (n, 1)
     assert counts.max() - counts.min() <= 1
 
 
 def test_every_member_has_its_turn_at_the_row_that_is_left():
-    lone = [int(stamps(3).sample(1, rng(seed), {}).tokens[0, 0]) for seed in range(600)]
+    lone = [int(draw_rows(stamps(3), 1, seed=seed).tokens[0, 0]) for seed in range(600)]
     assert np.bincount(lone) / 600 == pytest.approx([1 / 3] * 3, abs=0.08)
 
 
 def test_the_rows_of_the_members_are_shuffled():
-    tokens = stamps(3).sample(900, rng(), {}).tokens[:, 0]
+    tokens = draw_rows(stamps(3), 900).tokens[:, 0]
     thirds = [np.bincount(part, minlength=3) for part in np.split(tokens, 3)]
     assert np.abs(np.array(thirds) - 100).max() < 40
 
 
 def test_every_member_is_given_the_conditions_and_the_guidance():
     mixture = stamps(3)
-    mixture.sample(9, rng(), {0: (1, 0.5)}, 2.0)
-    assert [member.asked for member in mixture.members] == [[({0: (1, 0.5)}, 2.0)]] * 3
+    draw_rows(mixture, 9, {0: (1, 0.5)}, guidance=2.0)
+    for member in mixture.members:
+        ((given, guidance),) = member.asked
+        assert guidance == 2.0 and given.mask.tolist() == [[True]] * 3 and given.batch.tokens.tolist() == [[1]] * 3
+
+
+def test_every_row_is_drawn_given_its_own_cells():
+    mixture = stamps(3)
+    given = Given.nothing(9, mixture.layout)
+    given.batch.tokens[:, 0] = torch.arange(9) % 3
+    given.mask[:, 0] = torch.arange(9) < 6
+    drawn = mixture.sample(given, rng(5)).tokens[:, 0]
+    for number, member in enumerate(mixture.members):
+        (seen,) = (given for given, _ in member.asked)
+        rows = torch.from_numpy(np.flatnonzero(drawn == number))
+        for asked, expected in ((seen.mask, given.mask), (seen.batch.tokens, given.batch.tokens)):
+            assert sorted(asked.tolist()) == sorted(expected[rows].tolist())
 
 
 def test_the_density_is_the_mean_of_the_members_densities():
@@ -176,7 +192,7 @@ def test_a_mixture_may_be_cut_to_its_first_members():
     first = mixture.members[0]
     mixture.keep_groups(1)
     assert list(mixture.members) == [first]
-    assert set(mixture.sample(9, rng(), {}).tokens[:, 0]) == {0}
+    assert set(draw_rows(mixture, 9).tokens[:, 0]) == {0}
 
 
 @pytest.mark.parametrize("n_progresses", [1, 3])

@@ -10,6 +10,13 @@ from generators.prior import LatentFlow, kl_divergence, normal_log_prob, systema
 from .tables import rng
 
 
+def resample(log_weights, n, seed=0):
+    """Resample from one pool."""
+    return systematic_resample(
+        log_weights, torch.zeros(len(log_weights), dtype=torch.long), torch.tensor([n]), rng(seed)
+    )
+
+
 def untrained(size=2, depth=3, *, spread=0.3):
     """A flow with random weights, which is far from the identity."""
     flow, random = LatentFlow(size, depth, rng()), rng(1)
@@ -95,9 +102,20 @@ def test_the_closed_divergence_agrees_with_monte_carlo_and_with_the_reference():
 
 def test_resampling_draws_each_index_as_often_as_its_weight_to_within_one():
     weights = torch.rand(50, generator=rng()) ** 4
-    counts = torch.bincount(systematic_resample(weights.log(), 1000, rng(1)), minlength=50)
+    counts = torch.bincount(resample(weights.log(), 1000, seed=1), minlength=50)
     expected = 1000 * weights / weights.sum()
     assert (counts - expected).abs().max() <= 1.001
-    assert len(systematic_resample(torch.zeros(3), 0, rng())) == 0
+    assert len(resample(torch.zeros(3), 0)) == 0
     never = torch.tensor([0.0, -math.inf, 0.0])
-    assert 1 not in systematic_resample(never, 999, rng()).tolist()
+    assert 1 not in resample(never, 999).tolist()
+
+
+def test_resampling_from_several_pools_draws_from_each_what_it_is_asked_and_in_proportion_to_its_own_weights():
+    weights, n = torch.rand(60, generator=rng()) ** 4, torch.tensor([700, 0, 300])
+    weights[20:40] = 1e30  # of a pool from which nothing is drawn
+    found = systematic_resample(weights.log(), torch.arange(3).repeat_interleave(20), n, rng(1))
+    first, last = found[:700], found[700:]
+    assert first.max() < 20 and last.min() >= 40
+    for drawn, pool in ((first, weights[:20]), (last - 40, weights[40:])):
+        expected = len(drawn) * pool / pool.sum()
+        assert (torch.bincount(drawn, minlength=20) - expected).abs().max() <= 1.001

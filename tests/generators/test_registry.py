@@ -8,7 +8,7 @@ from generators.model import Model
 from generators.registry import build, training_config
 from pipeline.errors import ConfigError, UnsupportedError
 
-from .tables import every_row, rng, token_layout
+from .tables import draw_rows, every_row, rng, token_layout
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -17,7 +17,7 @@ def test_every_kind_has_a_configuration_and_a_model(kind):
     assert config.kind == kind
     model = build(config, token_layout(2, 3), 100, 2, rng())
     assert model.layout.sizes == (2, 3)
-    assert len(model.eval().sample(3, rng(), {})) == 3
+    assert len(draw_rows(model.eval(), 3)) == 3
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -70,7 +70,7 @@ def test_a_family_without_a_density_says_so():
         def objectives(self):
             return ()
 
-        def sample(self, n, rng, known, guidance=0.0):
+        def sample(self, given, rng, guidance=0.0):
             raise NotImplementedError
 
     model = Implicit(token_layout(2))

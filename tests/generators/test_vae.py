@@ -4,12 +4,12 @@ import torch
 from scipy.stats import beta, kstest
 
 from generators import TrainingConfig, VAEConfig
-from generators.model import Batch
+from generators.given import Batch, Given
 from generators.training import train
 from generators.vae import VAE, draw_posterior
 from pipeline.encoded import Layout, TokenColumn
 
-from .tables import binned_column, encoded_rows, every_row, rng, token_column, token_layout
+from .tables import binned_column, draw_rows, encoded_rows, every_row, rng, token_column, token_layout
 
 SMALL = VAEConfig(
     latent_size=2,
@@ -89,9 +89,10 @@ def test_a_row_decoded_cell_by_cell_has_the_density_of_one_pass():
         batch, z = rows.take(torch.tensor([row])), torch.randn(1, 2, generator=rng(row))
         positions = dict(zip(MIXED.valued, batch.values[0].tolist(), strict=True))
         known = {c: (int(batch.tokens[0, c]), positions.get(c, 0.5)) for c in range(3)}
+        given = Given.same(1, MIXED, known)
         for order in (model.order, [2, 0, 1]):
             rank = torch.tensor(order).argsort()
-            singly = model.decoder.log_prob_of_known(z, known, order)
+            singly = model.decoder.log_prob_of_given(z, given, order)
             torch.testing.assert_close(singly, decoded(model, z[0], batch, rank), rtol=1e-4, atol=1e-4)
 
 
@@ -110,7 +111,7 @@ def test_earlier_cells_matter_and_hidden_or_later_ones_do_not():
 
 def test_rows_are_drawn_as_often_as_their_density_says():
     model = untrained(TOKENS)
-    drawn = np.ravel_multi_index(tuple(model.sample(20_000, rng(), {}).tokens.T), TOKENS.sizes)
+    drawn = np.ravel_multi_index(tuple(draw_rows(model, 20_000).tokens.T), TOKENS.sizes)
     p = exact_probabilities(model).numpy()
     assert p.max() > 4 * p.mean()
     assert np.bincount(drawn, minlength=len(p)) / 20_000 == pytest.approx(p, abs=0.012)
@@ -123,13 +124,15 @@ def test_rows_given_any_column_are_drawn_from_the_conditional(column):
     p, rows = exact_probabilities(model, rank), every_row(TOKENS).tokens
     fits = rows[:, column] == 1
     expected = (p[fits] / p[fits].sum()).numpy()
-    drawn = model.sample(10_000, rng(), {column: (1, 0.5)}).tokens
+    drawn = draw_rows(model, 10_000, {column: (1, 0.5)}).tokens
     assert (drawn[:, column] == 1).all()
     places = [c for c in range(3) if c != column]
     numbers = np.ravel_multi_index(tuple(drawn[:, places].T), [TOKENS.sizes[c] for c in places])
     assert np.bincount(numbers, minlength=len(expected)) / 10_000 == pytest.approx(expected, abs=0.02)
     # A latent vector of the prior, not reweighted by what is known, would do worse than that.
-    unweighted = model.decode(model.prior.sample(10_000, rng()), rng(), {column: (1, 0.5)}).tokens
+    unweighted = model.decode(
+        model.prior.sample(10_000, rng()), rng(), Given.same(10_000, model.layout, {column: (1, 0.5)})
+    ).tokens
     numbers = np.ravel_multi_index(tuple(unweighted[:, places].T), [TOKENS.sizes[c] for c in places])
     assert np.abs(np.bincount(numbers, minlength=len(expected)) / 10_000 - expected).max() > 0.025
 
@@ -137,7 +140,7 @@ def test_rows_given_any_column_are_drawn_from_the_conditional(column):
 def test_a_condition_fixes_the_value_too_and_the_other_values_follow_it():
     layout = Layout((binned_column("x", 1), binned_column("y", 1)))
     model = untrained(layout, spread=0.5)
-    low, high = (model.sample(20_000, rng(), {1: (0, position)}).values for position in (0.01, 0.99))
+    low, high = (draw_rows(model, 20_000, {1: (0, position)}).values for position in (0.01, 0.99))
     assert (low[:, 1] == 0.01).all()
     assert len(set(low[:, 0])) > 19_000
     assert kstest(low[:, 0], high[:, 0]).pvalue < 0.01
@@ -147,14 +150,14 @@ def test_a_token_that_must_not_be_drawn_never_is():
     column = token_column("a", [1, 1, 1000])
     forbidden = TokenColumn("a", column.counts, np.array([True, True, False]), column.valued, column.coordinate)
     model = VAE(Layout((forbidden, token_column("b", [1, 1]))), SMALL, 100, rng()).eval()
-    assert set(model.sample(500, rng(), {}).tokens[:, 0]) == {0, 1}
+    assert set(draw_rows(model, 500).tokens[:, 0]) == {0, 1}
 
 
 @pytest.mark.parametrize("n", [0, 1, 5])
 @pytest.mark.parametrize("layout", [TOKENS, ONE_BIN, MIXED], ids=["tokens", "values", "mixed"])
 def test_any_number_of_rows_may_be_drawn(layout, n):
     for known in ({}, {0: (0, 0.5)}):
-        encoded = untrained(layout).sample(n, rng(), known)
+        encoded = draw_rows(untrained(layout), n, known)
         assert encoded.tokens.shape == (n, layout.n_columns)
         assert encoded.values.shape == (n, len(layout.valued))
         assert ((encoded.values >= 0) & (encoded.values < 1)).all()
@@ -273,7 +276,7 @@ def test_a_learned_network_has_the_right_entropy_and_keeps_using_its_latent_vect
     bound = model.log_density(every_row(layout), rng()).numpy()
     assert -(p * bound).sum() == pytest.approx(entropy, rel=0.02)
     assert np.exp(bound).sum() < 1.01
-    drawn = np.ravel_multi_index(tuple(model.sample(20_000, rng(), {}).tokens.T), (3, 2, 3))
+    drawn = np.ravel_multi_index(tuple(draw_rows(model, 20_000).tokens.T), (3, 2, 3))
     assert np.bincount(drawn, minlength=18) / 20_000 == pytest.approx(p, abs=0.015)
     found = model.diagnostics(held_out, rng())
     assert found["active_units"] >= 1
@@ -303,7 +306,7 @@ def test_a_learned_distribution_of_values_has_the_right_entropy():
     test = law.rvs(2000, random_state=1)[:, None]
     batch = Batch(torch.zeros(2000, 1, dtype=torch.long), torch.from_numpy(test).float())
     assert model.log_density(batch, rng()).mean().item() == pytest.approx(law.logpdf(test).mean(), abs=0.03)
-    assert kstest(model.sample(2000, rng(), {}).values[:, 0], law.cdf).statistic < 0.04
+    assert kstest(draw_rows(model, 2000).values[:, 0], law.cdf).statistic < 0.04
 
 
 @pytest.mark.slow

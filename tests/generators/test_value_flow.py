@@ -6,12 +6,12 @@ import torch
 
 from generators import FlowMatchingConfig, value_flow
 from generators.flow_matching import FlowMatching
-from generators.model import Batch
+from generators.given import Batch, Given
 from generators.value_flow import estimated_trace, rademacher, trace
-from generators.values import CellValues, given_values, to_normal
+from generators.values import CellValues, to_normal
 from pipeline.encoded import Layout
 
-from .tables import binned_column, rng
+from .tables import binned_column, draw_rows, rng
 
 PAIR = Layout((binned_column("x", 1), binned_column("y", 2, n_categories=1)))
 SMALL = FlowMatchingConfig(width=16, depth=1, value_width=16, dropout=0.0, value_steps=20)
@@ -44,7 +44,7 @@ def test_the_estimated_trace_is_the_exact_one_on_average():
 
 def test_the_density_with_an_estimated_trace_is_near_that_with_the_exact_one(monkeypatch):
     model = untrained()
-    batch = Batch.of(model.sample(300, rng(), {}))
+    batch = Batch.of(draw_rows(model, 300))
     exact = model.log_density(batch, rng())
     monkeypatch.setattr(value_flow, "MOST_EXACT_TRACES", 0)
     estimates = torch.stack([model.log_density(batch, rng(seed)) for seed in range(20)])
@@ -53,15 +53,15 @@ def test_the_density_with_an_estimated_trace_is_near_that_with_the_exact_one(mon
 
 @pytest.mark.parametrize("solver", [{"value_solver": "rk4"}, {"value_solver": "dopri5", "value_tolerance": 1e-5}])
 def test_solvers_agree_on_the_same_noise(solver):
-    fine = untrained(value_steps=200).sample(200, rng(), {}).values
-    other = untrained(**solver).sample(200, rng(), {}).values
+    fine = draw_rows(untrained(value_steps=200), 200).values
+    other = draw_rows(untrained(**solver), 200).values
     assert np.abs(fine - other).max() < 2e-3
 
 
 def test_noise_needs_the_euler_solver():
     with pytest.raises(ValueError, match="euler"):
         FlowMatchingConfig(value_noise=1.0)
-    untrained(value_solver="euler", value_noise=1.0).sample(5, rng(), {})
+    draw_rows(untrained(value_solver="euler", value_noise=1.0), 5)
 
 
 def test_a_given_value_comes_back_and_keeps_to_its_path_where_the_others_see_it():
@@ -73,7 +73,7 @@ def test_a_given_value_comes_back_and_keeps_to_its_path_where_the_others_see_it(
         return original(x, t, context, random)
 
     model.values.velocity = watched
-    drawn = model.sample(50, rng(), {0: (0, 0.9)})
+    drawn = draw_rows(model, 50, {0: (0, 0.9)})
     assert set(drawn.values[:, 0]) == {0.9}
     start, target = seen[0.0][:, 0], to_normal(torch.tensor(0.9))
     for t, x in seen.items():
@@ -81,5 +81,8 @@ def test_a_given_value_comes_back_and_keeps_to_its_path_where_the_others_see_it(
 
 
 def test_a_value_is_not_given_where_the_given_token_has_none():
-    assert given_values(PAIR, {1: (0, 0.5)}) == {}
-    assert given_values(PAIR, {1: (1, 0.5)}) == {1: 0.0}
+    cells = CellValues(PAIR)
+    for token, known in ((0, [[False, False]]), (1, [[False, True]])):
+        found, normal = cells.given(Given.same(1, PAIR, {1: (token, 0.9)}))
+        assert found.tolist() == known
+        torch.testing.assert_close(normal[0, 1], to_normal(torch.tensor(0.9)) * known[0][1])

@@ -5,13 +5,13 @@ from scipy.stats import chisquare
 
 from generators import TabularGenerator, WGANGPConfig, WGANGPTraining, wgan_gp
 from generators.critic import Turn
-from generators.model import Batch
+from generators.given import Batch
 from generators.training import train
 from generators.wgan_gp import WGANGP, draw_turn, straight_through
 from pipeline.encoded import Layout, TokenColumn
 from pipeline.errors import UnsupportedError
 
-from .tables import binned_column, encoded_rows, people, rng, token_column, token_layout
+from .tables import binned_column, draw_rows, encoded_rows, people, rng, token_column, token_layout
 
 SMALL = WGANGPConfig(width=16, critic_width=16, critic_depth=1)
 TOKENS = token_layout(4, 2, 3)
@@ -121,13 +121,13 @@ def test_the_temperature_falls_from_the_first_to_the_last(monkeypatch):
 @pytest.mark.parametrize("n", [0, 1, 5])
 @pytest.mark.parametrize("layout", [TOKENS, MIXED], ids=["tokens", "values"])
 def test_any_number_of_rows_may_be_drawn(layout, n):
-    encoded = model_of(layout).sample(n, rng(), {})
+    encoded = draw_rows(model_of(layout), n)
     assert encoded.tokens.shape == (n, layout.n_columns)
     assert encoded.values.shape == (n, len(layout.valued))
 
 
 def test_any_column_may_be_given_and_its_value_too():
-    encoded = model_of(MIXED).sample(30, rng(), {0: (2, 0.5), 2: (1, 0.25)})
+    encoded = draw_rows(model_of(MIXED), 30, {0: (2, 0.5), 2: (1, 0.25)})
     assert (encoded.tokens[:, [0, 2]] == [2, 1]).all()
     assert (encoded.values[:, 0] == 0.25).all()
     assert len(set(encoded.tokens[:, 1])) > 1
@@ -169,9 +169,9 @@ def test_training_under_conditions_shifts_no_marginal_and_learns_the_dependence(
     first = random.choice(3, 3000, p=[0.7, 0.25, 0.05])
     second = np.where(random.random(3000) < 0.9, first, random.choice(3, 3000))
     model = fitted(token_layout(3, 3), np.stack([first, second], 1), steps=300, condition_share=0.8)
-    drawn = model.sample(10_000, rng(), {}).tokens
+    drawn = draw_rows(model, 10_000).tokens
     for column, truth in enumerate((first, second)):
         assert np.bincount(drawn[:, column]) / 10_000 == pytest.approx(np.bincount(truth) / 3000, abs=0.04)
     assert (drawn[:, 0] == drawn[:, 1]).mean() == pytest.approx((first == second).mean(), abs=0.06)
-    given = model.sample(3_000, rng(), {1: (1, 0.5)}).tokens[:, 0]
+    given = draw_rows(model, 3_000, {1: (1, 0.5)}).tokens[:, 0]
     assert (given == 1).mean() == pytest.approx((first[second == 1] == 1).mean(), abs=0.12)

@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import time
+from http import HTTPStatus
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 REPOSITORY = Path(__file__).parents[2]
@@ -56,14 +58,21 @@ class Served:
             raise
 
     def api(self, path, body=None, method="POST"):
-        """Ask Prefect's API; an answer that refuses is returned with its status."""
+        """Ask Prefect's API; while its database is busy it answers 503, and Prefect's own client, too, asks again."""
         data = None if body is None else json.dumps(body).encode()
         request = Request(
             f"http://127.0.0.1:{self.port}/api{path}", data, {"Content-Type": "application/json"}, method=method
         )
-        with urlopen(request, timeout=60) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
+        for seconds in (1, 2, 4, 8, 0):
+            try:
+                with urlopen(request, timeout=60) as answer:
+                    text = answer.read()
+                return json.loads(text) if text else None
+            except HTTPError as error:
+                if error.code != HTTPStatus.SERVICE_UNAVAILABLE or not seconds:
+                    raise
+                time.sleep(seconds)
+        return None
 
     def runs(self, **state):
         """Return the runs, the earliest scheduled first; `state` filters as the API does."""

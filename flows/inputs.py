@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError, SchemaError
 from pipeline.inference import infer
 from pipeline.preflight import PREDICTABLE
 from pipeline.schema import Schema, quoted
+from pipeline.shareable import refuse_original_rows
 from pipeline.source import Source, SourceConfig, read
 
 
@@ -61,7 +62,9 @@ def read_tables(*, train: str, holdout: str, synthetic: str, target: str | None,
         SourceError: a table cannot be read.
         SchemaError: the tables have not the same columns.
         ConfigError: the target is no column that can be predicted.
+        RefusedError: the synthetic table says of itself that it holds original rows.
     """
+    refuse_original_rows(synthetic)
     schema = Schema.read_file(schema_path) if schema_path else _common_schema(train, holdout)
     check_target(schema, target)
     known, unseen, drawn = (read(path, schema=schema).table for path in (train, holdout, synthetic))

@@ -29,6 +29,7 @@ from .artifact import MANIFEST, make_folder, move, read_manifest, seal, sha256_f
 from .errors import ArtifactError, ConfigError, PublishError, RefusedError
 from .ledger import Entry, Event, Ledger, accepted, now, releases
 from .manifest import Manifest, checked_name, verify_release
+from .shareable import refuse_original_rows
 
 TABLE = "synthetic.parquet"
 REPORT_FILES = frozenset({"report.json", "report.html"})
@@ -75,11 +76,13 @@ class Output:
         changes nothing; reports are not compared: they hold timings.
 
         Raises:
-            RefusedError: the verdict is FAIL. Whether a REVIEW is published is for the caller to decide.
+            RefusedError: the verdict is FAIL, or a table holds original rows. Whether a REVIEW is published is for the
+                caller to decide.
             PublishError: the id is taken by other files, or the disk refused a step; the last release stays current.
         """
         if manifest.verdict == "FAIL":
             raise RefusedError("only an accepted run is published", actual=f"the verdict {manifest.verdict}")
+        refuse_original_rows(folder)
         target = self._target(self._runs, manifest)
         with _reported():
             self._settle()  # an attempt of this same run may have failed half-way

@@ -133,7 +133,7 @@ def linear_classes(train: Frame, target: IntArray, n_classes: int, seed: int) ->
 def linear_quantities(train: Frame, target: FloatArray, seed: int) -> Predictor:
     """Learn a quantity, or several **(n_rows, n_quantities)**, by ridge regression."""
     del seed  # there is one solution
-    model = make_pipeline(_indicators(train, StandardScaler()), Ridge()).fit(matrix(train, N_INDICATORS), target)
+    model = make_pipeline(indicators(train, StandardScaler()), Ridge()).fit(matrix(train, N_INDICATORS), target)
     return lambda rows: np.asarray(model.predict(matrix(rows, N_INDICATORS)), dtype=np.float64)
 
 
@@ -222,21 +222,21 @@ def _normal_scores(frame: Frame, seed: int) -> ColumnTransformer:
     scores = QuantileTransformer(
         n_quantiles=n_quantiles, output_distribution="normal", subsample=None, random_state=seed % (1 << 32)
     )
-    return _indicators(frame, scores)
+    return indicators(frame, scores)
 
 
 def _inputs(transformer: ColumnTransformer, frame: Frame) -> Any:
     return transformer.transform(matrix(frame, N_INDICATORS)).astype(np.float32)
 
 
-def _indicators(frame: Frame, scaler: Any) -> ColumnTransformer:
+def indicators(frame: Frame, scaler: Any) -> ColumnTransformer:
     """Numbers are filled with their median and scaled; levels, and missing as a level, become indicators."""
     categorical = [i for i, feature in enumerate(frame.features) if feature.categorical]
     numeric = [i for i, feature in enumerate(frame.features) if not feature.categorical]
     levels = [np.arange(-1, min(len(frame.features[i].labels), N_INDICATORS)) for i in categorical]
     numbers = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), scaler)
-    indicators = make_pipeline(
+    one_hot = make_pipeline(
         SimpleImputer(strategy="constant", fill_value=-1.0, keep_empty_features=True),
         OneHotEncoder(categories=levels, sparse_output=False),
     )
-    return ColumnTransformer([("numbers", numbers, numeric), ("categories", indicators, categorical)])
+    return ColumnTransformer([("numbers", numbers, numeric), ("categories", one_hot, categorical)])

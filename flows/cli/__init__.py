@@ -10,6 +10,7 @@ from typing import Annotated
 
 from cyclopts import App, Group, Parameter
 
+from .augment import augment
 from .backfill import backfill
 from .compare import compare
 from .deploy import deploy
@@ -38,6 +39,7 @@ app = App(
 )
 COMMANDS: tuple[Callable[..., Outcome], ...] = (
     init, run, backfill, compare, serve, deploy, runs, show, rollback, verify, prune, fit, sample, evaluate, inspect,
+    augment,
 )  # fmt: skip
 for place, command in enumerate(COMMANDS):
     app.command(command, sort_key=place)

@@ -16,6 +16,7 @@ from pipeline.delivery.config import DatabaseSink, FolderSink
 from pipeline.delivery.database import deliver_to_database
 from pipeline.delivery.folder import deliver_to_folder
 from pipeline.manifest import Manifest
+from pipeline.shareable import refuse_original_rows
 
 __all__ = ["DatabaseSink", "FolderSink", "SinkConfig", "deliver", "deliver_to_database", "deliver_to_folder"]
 
@@ -45,7 +46,9 @@ def deliver(
         ConfigError: a placeholder cannot be resolved.
         DeliveryError: the sink refuses; what it held stays.
         ArtifactError: the release is damaged.
+        RefusedError: a table of it holds original rows.
     """
+    refuse_original_rows(folder)
     if isinstance(sink, DatabaseSink):
         date = manifest.record.date if sink.mode == "partition" else None
         deliver_to_database(table, uri=resolve(sink.uri, secret), name=sink.table, date=date)

@@ -1,0 +1,80 @@
+"""The study of augmentation: its tables, its memory of finished cells, and that it prints what it found."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from evaluation.utility.advice import Comparison
+from evaluation.utility.augmentation import REAL, Trial
+from evaluation.utility.resampling import unchanged
+from pipeline.inference import infer
+
+PATH = Path(__file__).parents[1] / "benchmarks" / "does_augmentation_help.py"
+
+
+@pytest.fixture(scope="module")
+def study():
+    spec = importlib.util.spec_from_file_location(PATH.stem, PATH)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def toy():
+    rng = np.random.default_rng(0)
+    ill = rng.random(300) < 0.3
+    return pa.table({"dose": rng.normal(ill * 2.0), "town": rng.choice(["a", "b"], 300), "ill": ill})
+
+
+def test_the_shipped_table_has_a_rare_class_and_nothing_that_is_known_later(study):
+    table = study.flights()
+    share = table["late"].to_pandas().mean()
+    assert 0.05 < share < 0.15 and not set(table.column_names) & set(study.KNOWN_LATER)
+
+
+def test_a_finished_cell_is_remembered_and_a_broken_line_is_not(study, tmp_path):
+    path, calls = tmp_path / "results.jsonl", []
+
+    def tried():
+        calls.append(1)
+        yield Trial(0, "vae", "boosted trees", {"f1": 0.5})
+
+    first = study.Results(path).of({"table": "toy"}, tried)
+    with path.open("a") as file:
+        file.write('{"cell": {"table": "other"}, "tri')
+    results = study.Results(path)
+    assert results.of({"table": "toy"}, tried) == first and len(calls) == 1
+    results.of({"table": "other"}, tried)
+    assert len(calls) == 2 and study.Results(path).of({"table": "other"}, tried) == first and len(calls) == 2
+
+
+def test_it_runs_and_prints_and_goes_on_where_it_was(study, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(study, "TABLES", {"toy": (toy, "ill"), "again": (toy, "ill")})
+    monkeypatch.setattr(study, "augmenter", lambda *_: lambda known, wanted, seed: known.filter(known["ill"]))
+    monkeypatch.setattr(study, "remedies", lambda: {REAL: unchanged})  # the others have tests of their own
+    path = tmp_path / "results.jsonl"
+    tokens = ["--families", "vae", "--splits", "2", "--budget", "1s", "--rows", "150", "--results", str(path)]
+    study.main([*tokens, "--tables", "toy"])
+    cells = [json.loads(line)["cell"] for line in path.read_text().splitlines() if line]
+    assert [cell["remedy"] for cell in cells] == [REAL, "vae"] * 2
+    alone = capsys.readouterr().out
+    assert "### toy" in alone and "\nvae: " in alone and "### Mean over 1 tables" in alone
+    study.main(tokens)
+    both = capsys.readouterr().out
+    assert len([line for line in path.read_text().splitlines() if line]) == 2 * len(cells)
+    assert both.startswith(alone[: alone.index("### Mean")]) and "### Mean over 2 tables" in both
+
+
+def test_a_family_draws_what_classes_lack(study):
+    augment = study.augmenter("vae", infer(toy()), "ill", 1.0, 0.0)
+    assert augment(toy(), {True: 7}, 0)["ill"].to_pylist() == [True] * 7
+
+
+def test_the_mean_over_tables_takes_them_for_a_sample(study):
+    gains = [Comparison("vae", "boosted trees", "f1", 0.5, gain, (gain - 0.05, gain + 0.05)) for gain in (0.1, 0.0)]
+    assert study.mean_cell(gains) == "+0.050 [−0.585, +0.685] (1▲ 0▼)"
+    assert study.mean_cell(gains[:1]) == "+0.100 (1▲ 0▼)"

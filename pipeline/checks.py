@@ -12,14 +12,20 @@ from pipeline.misfits import misfit
 from pipeline.schema import Schema
 
 
-def check_table(table: pa.Table, schema: Schema) -> None:
-    """Refuse a drawn table that differs from `schema.arrow()` or breaks a rule of one of its columns.
+def check_table(table: pa.Table, schema: Schema, *, train: pa.Table | None = None) -> None:
+    """Refuse a drawn table that differs from `schema.arrow()` or breaks a rule of one of its columns, or between them.
 
     The rules are those of the schema: names, order, types and nullability exactly; no missing cell where none may be;
-    the grid of numbers and times, bounds, declared levels, unique identifiers, constants.
+    the grid of numbers and times, bounds, declared levels, unique identifiers, constants; the declared constraints.
+
+    Args:
+        table: the drawn table.
+        schema: what it must satisfy.
+        train: the rows that were learned, where they are at hand: fixed combinations must be theirs, and what depends
+            on other columns must follow from them as it does there.
 
     Raises:
-        DataError: names every column that fails, and why, without telling a value.
+        DataError: names every column that fails, and why, or every constraint that rows break, without telling a value.
 
     Example:
         >>> from pipeline.columns import Integer
@@ -31,6 +37,7 @@ def check_table(table: pa.Table, schema: Schema) -> None:
 first in row 2; mend the table, or edit the schema
     """
     problems = [*_wrong_fields(table.schema, schema.arrow()), *_wrong_cells(table, schema)]
+    problems = problems or schema.broken_constraints(table, train)
     if problems:
         remedy = "mend the table, or edit the schema"
         raise DataError("a table must satisfy its schema", actual="; ".join(problems), remedy=remedy)

@@ -39,6 +39,19 @@ def misfit(column: Column, values: pa.ChunkedArray) -> str:
     return ", and ".join(problem for problem in problems if problem)
 
 
+def misfit_rows(column: Column, values: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Say which cells of the column's type do not fit `column`.
+
+    Example:
+        >>> misfit_rows(Integer(name="n", arrow="int64", maximum=5), pa.chunked_array([[5, 10]])).tolist()
+        [False, True]
+    """
+    found = np.zeros(len(values), np.bool_)
+    for marks, _ in _marked(column, values):
+        found |= pc.fill_null(marks, False).to_numpy()
+    return found
+
+
 def _count(marks: pa.ChunkedArray, words: str) -> str:
     """Say how many rows are marked and which is the first; a missing mark counts as unmarked."""
     rows = np.flatnonzero(pc.fill_null(marks, False).to_numpy())

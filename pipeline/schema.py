@@ -7,9 +7,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pipeline.arrow_types import family, parse_arrow_type, remedy_for
 from pipeline.columns import (
@@ -26,6 +27,8 @@ from pipeline.columns import (
     Timestamp,
 )
 from pipeline.config import Config
+from pipeline.constraints import Constraint
+from pipeline.constraints.contradictions import refuse_contradictions
 from pipeline.errors import SchemaError
 from pipeline.misfits import INT64_MAX, misfit
 
@@ -43,9 +46,11 @@ class Schema(Config):
     Attributes:
         version: the version of the file's format.
         columns: the columns, in table order; names are unique.
+        constraints: what holds between columns in every row, of train and of what is drawn; see docs/constraints.md.
 
     Raises:
-        SchemaError: no column, a name used twice, or a format of another version.
+        SchemaError: no column, a name used twice, a format of another version, or a constraint that its columns do not
+            fit or that contradicts another.
 
     Example:
         >>> schema = Schema(columns=(Integer(name="age", arrow="int64", minimum=0),))
@@ -60,6 +65,7 @@ class Schema(Config):
 
     version: int = VERSION
     columns: tuple[Column, ...] = Field(default=())
+    constraints: tuple[Constraint, ...] = ()
 
     @field_validator("version")
     @classmethod
@@ -76,6 +82,14 @@ class Schema(Config):
             raise SchemaError("a schema needs at least one column", actual="none", remedy="declare the columns")
         refuse_repeated_names([column.name for column in columns])
         return columns
+
+    @model_validator(mode="after")
+    def _check_constraints(self) -> Schema:
+        columns = {column.name: column for column in self.columns}
+        for constraint in self.constraints:
+            constraint.check(columns)
+        refuse_contradictions(self.constraints)
+        return self
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -110,17 +124,31 @@ class Schema(Config):
         return pa.schema([pa.field(column.name, column.arrow_type, column.nullable) for column in kept])
 
     def validate_table(self, table: pa.Table) -> None:
-        """Refuse a table that does not fit, naming every column that does not.
+        """Refuse a table that does not fit, naming every column that does not, or every constraint that rows break.
 
         A text column with policy "drop" may be absent, so that a synthetic table fits the schema it was drawn for.
 
         Raises:
             SchemaError: a column is missing, extra, out of order, of another type, or holds a value it must not.
         """
-        problems = [*self._misplaced(table), *self._misfitting(table)]
+        problems = [*self._misplaced(table), *self._misfitting(table)] or self.broken_constraints(table)
         if problems:
             rule, remedy = "the table does not fit its schema", "mend the table, or edit the schema"
             raise SchemaError(rule, actual="; ".join(problems), remedy=remedy)
+
+    def broken_constraints(self, table: pa.Table, train: pa.Table | None = None) -> list[str]:
+        """Return a sentence for each constraint that rows break: how many, and the first; no value is told.
+
+        Args:
+            table: of the schema's columns and types.
+            train: the rows that it was learned from, which say what may occur where a constraint does not.
+        """
+        found = ((each.text, np.flatnonzero(each.broken(table, train))) for each in self.constraints)
+        return [
+            f"{len(rows):,} row{'s break' if len(rows) > 1 else ' breaks'} {text}, first row {rows[0] + 1}"
+            for text, rows in found
+            if len(rows)
+        ]
 
     def _misplaced(self, table: pa.Table) -> list[str]:
         refuse_repeated_names(table.column_names)
@@ -239,6 +267,9 @@ def _explain(problem: Any, state: Any) -> str:
     """Say in words where in the file a pydantic error lies, and what it is."""
     where = list(problem["loc"])
     message = str(problem["msg"])
+    if len(where) > 1 and where[0] == "constraints":
+        setting = ".".join(map(str, where[3:]))  # where[2] is the kind
+        return f"constraint {where[1] + 1}{', ' + setting if setting else ''}: {message}"
     if len(where) < 2 or where[0] != "columns":
         return f"{'.'.join(map(str, where)) or 'the file'}: {message}"
     column = state["columns"][where[1]]

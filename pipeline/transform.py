@@ -77,7 +77,7 @@ class TableTransform:
         config = config or TransformConfig()
         for column in schema.columns:
             if isinstance(column, Identifier):
-                refuse_issuable_keys(column, _array(train, column))
+                refuse_issuable_keys(column, column_of(train, column))
         codecs = {
             part.name: _fit_codec(part, array, config)
             for name, parts in parts_of(schema).items()
@@ -160,7 +160,7 @@ class TableTransform:
         if column not in self.parts:
             rule = f'column "{column}" cannot be a condition, because it is not modelled'
             raise DataError(rule, actual=declared.kind, remedy="condition on another column")
-        array = _one_cell(declared, value)
+        array = one_cell(declared, value)
         if not self.can_draw(column, array)[0]:
             rule = f'a condition on column "{column}" must be a value that can be drawn'
             remedy = "choose one that enough train rows carry, inside the range of the column"
@@ -227,7 +227,7 @@ class TableTransform:
         for name in (name for name in self.parts if name in known):
             rows = np.flatnonzero(known[name])
             declared = self.schema.column(name)
-            cells = take_apart(declared, _array(table, declared).take(pa.array(rows)))
+            cells = take_apart(declared, column_of(table, declared).take(pa.array(rows)))
             for place, part, array in zip(self.places(name), self.parts[name], cells, strict=True):
                 tokens[rows, place], part_values = self.codecs[part.name].encode(array)
                 mask[rows, place] = True
@@ -329,7 +329,7 @@ def _codec_from_json(column: Column, state: dict[str, Any]) -> Codec:
 
 
 def _part_arrays(table: pa.Table, column: Column) -> tuple[pa.Array, ...]:
-    return take_apart(column, _array(table, column))
+    return take_apart(column, column_of(table, column))
 
 
 def _values(encoded: Encoded, index: int) -> FloatArray:
@@ -340,7 +340,7 @@ def _values(encoded: Encoded, index: int) -> FloatArray:
     return values
 
 
-def _array(table: pa.Table, column: Column) -> pa.Array:
+def column_of(table: pa.Table, column: Column) -> pa.Array:
     """Return a column in one piece.
 
     Raises:
@@ -373,7 +373,7 @@ def typed_cell(column: Column, value: object) -> pa.Array:
         raise _unfit(column, value, str(error)) from error
 
 
-def _one_cell(column: Column, value: object) -> pa.Array:
+def one_cell(column: Column, value: object) -> pa.Array:
     """Return a single cell of the column's type, which fits what the schema declares.
 
     Raises:

@@ -55,7 +55,7 @@ class CategoricalCodec:
         has_missing_token(column.name, column.nullable, array.null_count)
         cells = _plain(array).dictionary_encode()
         met, rows = cells.dictionary, np.bincount(cells.indices.drop_null(), minlength=len(cells.dictionary))
-        levels = _in_order(met.filter(pa.array((rows >= protect) & _declared(met, column))), column, array)
+        levels = in_order(met.filter(pa.array((rows >= protect) & _declared(met, column))), column, array)
         counts = rows[pc.index_in(levels, met).to_numpy(zero_copy_only=False)]
         if len(met) and not len(levels):
             rule = f'column "{column.name}" needs a level carried by at least {protect} rows'
@@ -134,7 +134,7 @@ def _declared(levels: pa.Array, column: Categorical) -> BoolArray:
     return known
 
 
-def _in_order(levels: pa.Array, column: Categorical, array: pa.Array) -> pa.Array:
+def in_order(levels: pa.Array, column: Categorical, array: pa.Array) -> pa.Array:
     """Sort levels as declared, as in an ordered dictionary, or else by value."""
     if column.levels is not None:
         ranks = pc.index_in(levels, pa.array(column.levels, levels.type))

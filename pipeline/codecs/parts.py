@@ -45,7 +45,7 @@ def _parts(column: Column, taken: Collection[str]) -> tuple[Column, ...]:
 
 
 def _has_time_of_day(column: Column) -> TypeGuard[Timestamp]:
-    return isinstance(column, Timestamp) and _steps_per_day(column) > 1
+    return isinstance(column, Timestamp) and steps_per_day(column) > 1
 
 
 def _unlike(name: str, taken: Collection[str]) -> str:
@@ -70,8 +70,8 @@ def take_apart(column: Column, array: pa.Array) -> tuple[pa.Array, ...]:
         return (array,)
     missing = array.is_null().to_numpy(zero_copy_only=False)
     steps = array.cast(pa.int64()).fill_null(0).to_numpy() // ticks_per_step(column)
-    days, times = np.divmod(steps, _steps_per_day(column))
-    carried, times = np.divmod(times + _offset(column, steps, local=False), _steps_per_day(column))
+    days, times = np.divmod(steps, steps_per_day(column))
+    carried, times = np.divmod(times + _offset(column, steps, local=False), steps_per_day(column))
     return pa.array(days + carried, mask=missing), pa.array(times, mask=missing)
 
 
@@ -100,7 +100,7 @@ def put_together(column: Column, parts: tuple[pa.Array, ...]) -> pa.Array:
 
 def _join(column: Timestamp, days: Steps, times: Steps) -> Steps:
     """Return days and steps as steps, held inside what the column's type can hold."""
-    per_day, largest = _steps_per_day(column), _INT64_MAX // ticks_per_step(column)
+    per_day, largest = steps_per_day(column), _INT64_MAX // ticks_per_step(column)
     carried, times = np.divmod(times, per_day)
     days = np.clip(days + carried, -(largest // per_day) - 1, largest // per_day)
     # Negative days count back from their end, because the beginning of the first one may lie out of reach.
@@ -135,5 +135,6 @@ def _to_utc(ticks: Steps, unit: str, zone: str) -> Steps:
     return utc
 
 
-def _steps_per_day(column: Timestamp) -> int:
+def steps_per_day(column: Timestamp) -> int:
+    """Return how many steps of a column's resolution make a day; 1 where it holds whole days."""
     return NANOSECONDS["day"] // NANOSECONDS[column.arrow_type.unit] // ticks_per_step(column)

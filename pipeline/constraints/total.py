@@ -1,0 +1,155 @@
+"""A column that is the sum of others, computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.arrow_types import family
+from pipeline.codecs.axis import Cells as AxisCells
+from pipeline.codecs.axis import FloatAxis, TickAxis
+from pipeline.columns import Boolean, Column, Continuous, Integer
+from pipeline.constraints.constraint import cells, numbers_of
+from pipeline.constraints.distance import reach
+from pipeline.constraints.step import Cells, Known, marks_of, unlike
+from pipeline.constraints.sum import overflow
+from pipeline.encoded import BoolArray
+from pipeline.errors import UnsupportedError
+from pipeline.schema import Schema
+
+
+@dataclass(frozen=True)
+class Total:
+    """The total leaves the table, and comes back as the sum of its parts.
+
+    Where train has totals that are missing though no part is, a stand-in says whether they are; where it has totals
+    beside a missing part, which nothing ties to the others, another holds them.
+
+    Attributes:
+        total: the declared column that is replaced.
+        parts: the declared columns that it is the sum of.
+        there: whether the total is there, None where it always is.
+        alone: the total beside a missing part, None where train has too few: it is then missing too.
+
+    Example:
+        >>> schema = Schema(columns=tuple(Integer(name=name, arrow="int64") for name in ("cost", "rent", "food")))
+        >>> total = Total.of(schema, "cost", ("rent", "food"), there=False, alone=False)
+        >>> total.back({"rent": pa.array([20, 7]), "food": pa.array([10, 1])})["cost"].to_pylist()
+        [30, 8]
+    """
+
+    total: Integer | Continuous
+    parts: tuple[Column, ...]
+    there: Boolean | None
+    alone: Column | None
+
+    @classmethod
+    def fit(cls, schema: Schema, total: str, parts: tuple[str, ...], train: pa.Table, *, protect: int) -> Total:
+        """Look where the totals of train are missing, and where parts are."""
+        whole = ~_missing([cells(train, name) for name in parts])
+        missing = cells(train, total).is_null().to_numpy(zero_copy_only=False)
+        there, alone = bool((whole & missing).any()), int((~whole & ~missing).sum()) >= 3 * protect
+        return cls.of(schema, total, parts, there=there, alone=alone)
+
+    @classmethod
+    def of(cls, schema: Schema, total: str, parts: Sequence[str], *, there: bool, alone: bool) -> Total:
+        """Return the step, its stand-ins named after the total."""
+        column = schema.column(total)
+        if not isinstance(column, Integer | Continuous):
+            raise TypeError(f"{column.kind} columns are no sums")
+        own = column.model_copy(update={"name": unlike(f"{total} alone", schema.names), "nullable": True})
+        given = Boolean(name=unlike(f"{total} is there", schema.names), arrow="bool")
+        below = tuple(schema.column(name) for name in parts)
+        return cls(column, below, given if there else None, own if alone else None)
+
+    @property
+    def replaced(self) -> tuple[Column, ...]:
+        """The total."""
+        return (self.total,)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The parts."""
+        return tuple(part.name for part in self.parts)
+
+    @property
+    def stand_ins(self) -> tuple[Column, ...]:
+        """What is needed where cells are missing; often nothing."""
+        return tuple(column for column in (self.there, self.alone) if column is not None)
+
+    def forward(self, cells: Cells) -> dict[str, pa.Array]:
+        """Return whether the totals are there, and those beside a missing part."""
+        total, found = cells[self.total.name], {}
+        if self.there is not None:
+            found[self.there.name] = total.is_valid()
+        if self.alone is not None:
+            tied = pa.array(~_missing([cells[name] for name in self.reads]))
+            found[self.alone.name] = pc.if_else(tied, pa.scalar(None, total.type), total)
+        return found
+
+    def back(self, cells: Cells) -> dict[str, pa.Array]:
+        """Return the sums."""
+        parts = [cells[name] for name in self.reads]
+        missing = untied = _missing(parts)
+        if self.there is not None:
+            missing = missing | ~cells[self.there.name].to_numpy(zero_copy_only=False)
+        found = self._sum(parts, missing)
+        if self.alone is not None:
+            found = pc.if_else(pa.array(untied), cells[self.alone.name], found)
+        return {self.total.name: found}
+
+    def known(self, known: Known, n_rows: int) -> dict[str, BoolArray]:
+        """Say where the total and all parts are known.
+
+        Raises:
+            UnsupportedError: the total is known, and a part is not.
+        """
+        total, *parts = marks_of(known, (self.total.name, *self.reads), n_rows)
+        whole = np.logical_and.reduce([total, *parts])
+        if (total & ~whole).any():
+            names = " and ".join(f'"{name}"' for name in self.reads)
+            rule = f'column "{self.total.name}" is computed from {names}, and can be given only with them'
+            remedy = f"give {names} instead, or fit without the constraint between them"
+            raise UnsupportedError(rule, actual=f'"{self.total.name}" without all of its parts', remedy=remedy)
+        return {column.name: whole for column in self.stand_ins}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return which columns are tied together, and how."""
+        state = {"total": self.total.name, "parts": list(self.reads)}
+        return {"kind": "total", **state, "there": self.there is not None, "alone": self.alone is not None}
+
+    @classmethod
+    def from_json(cls, state: dict[str, Any], schema: Schema) -> Total:
+        """Rebuild a step from `to_json`.
+
+        Raises:
+            ValueError, TypeError, KeyError: the state is damaged.
+        """
+        return cls.of(schema, state["total"], state["parts"], there=state["there"], alone=state["alone"])
+
+    def _sum(self, parts: list[pa.Array], missing: BoolArray) -> pa.Array:
+        """Return the sums; of whole numbers, one beyond what the type can hold becomes its largest or smallest."""
+        arrow_type, special = self.total.arrow_type, np.zeros(len(missing), np.int8)
+        if family(arrow_type) == "float":
+            numbers = numbers_of([*parts, pa.array([], pa.float64())])[:-1]
+            axis = FloatAxis(
+                arrow_type, self.total.decimals if isinstance(self.total, Continuous) else None, grid=False
+            )
+            with np.errstate(invalid="ignore", over="ignore"):
+                return axis.write(AxisCells(np.add.reduce(numbers), missing, special))
+        numbers, (low, high) = numbers_of(parts), reach(arrow_type)
+        rough = np.add.reduce([number.astype(np.float64) for number in numbers])
+        sums = np.where(overflow(numbers), np.where(rough > 0, high, low), np.add.reduce(numbers))
+        return TickAxis(arrow_type, 1).write(
+            AxisCells(np.where(missing, 0, np.clip(sums, low, high)), missing, special)
+        )
+
+
+def _missing(parts: list[pa.Array]) -> BoolArray:
+    found: BoolArray = np.logical_or.reduce([part.is_null().to_numpy(zero_copy_only=False) for part in parts])
+    return found

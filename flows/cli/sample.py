@@ -23,6 +23,7 @@ def sample(
     seed: Seed = 0,
     condition: tuple[str, ...] = (),
     rebalance: str | None = None,
+    margins: Path | None = None,
     guidance: Annotated[float, Parameter(validator=Number(gte=0))] = 0.0,
     spreadsheet_safe: Flag = False,
 ) -> Outcome:
@@ -39,41 +40,37 @@ def sample(
         rows: How many rows to draw.
         output: The file to write; its ending, .csv or .parquet, says the format.
         seed: The same seed gives the same table.
-        condition: Fix a column, as in origin=JFK; the other columns are drawn to go with it. May be repeated.
+        condition: Draw only rows with origin=JFK, "month>=6" or "month<=8"; the other columns go with it. May be
+            repeated; several values of one column allow each of them.
         rebalance: Give every level of this column the same share of the rows.
+        margins: A TOML file with the shares that the values of several columns are to have, such as a table [origin]
+            with the lines JFK = 1 and EWR = 2; values without a share do not occur.
         guidance: How much conditions are strengthened; 0 draws what was learned.
         spreadsheet_safe: In a CSV, disarm cells that a spreadsheet would take for formulas.
     """
+    from flows.conditions import parse_conditions, read_margins
     from flows.files import check_output_file, write_table
     from pipeline.checks import check_table
 
     check_output_file(output)
-    if rebalance is not None and condition:
-        remedy = "leave one of them out"
-        raise ConfigError("--rebalance and --condition cannot be given together", actual="both", remedy=remedy)
+    given = [
+        name
+        for name, value in (("--condition", condition), ("--rebalance", rebalance), ("--margins", margins))
+        if value
+    ]
+    if len(given) > 1:
+        rule, remedy = f"{' and '.join(given)} cannot be given together", "leave all but one of them out"
+        raise ConfigError(rule, actual=f"{len(given)} of them", remedy=remedy)
+    conditions, shares = parse_conditions(condition), read_margins(margins) if margins else None
     from generators import TabularGenerator
 
     generator = TabularGenerator.load(model)
-    if rebalance is None:
-        table = generator.sample(rows, seed=seed, conditions=_conditions(condition), guidance=guidance)
-    else:
+    if shares is not None:
+        table = generator.meet_margins(rows, shares, seed=seed, guidance=guidance)
+    elif rebalance is not None:
         table = generator.rebalance(rows, rebalance, seed=seed, guidance=guidance)
+    else:
+        table = generator.sample(rows, seed=seed, conditions=conditions, guidance=guidance)
     check_table(table, generator.schema)
     write_table(table, output, spreadsheet_safe=spreadsheet_safe)
     return Outcome("done", (f"{rows:,} rows in {output}",), {"rows": rows, "seed": seed, "output": str(output)})
-
-
-def _conditions(assignments: tuple[str, ...]) -> dict[str, str]:
-    """Return the value of each column; the text is read as the column's type later.
-
-    Raises:
-        ConfigError: an assignment has no "=", or a column is given twice.
-    """
-    conditions: dict[str, str] = {}
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not equals or name in conditions:
-            rule = "a condition reads column=value, and a column has one"
-            raise ConfigError(rule, actual=repr(assignment), remedy="such as --condition origin=JFK")
-        conditions[name] = value
-    return conditions

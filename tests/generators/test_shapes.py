@@ -98,7 +98,7 @@ def test_all_modes_are_covered_and_little_lies_between_them(config, centres):
     distance, mode = nearest(drawn, centres)
     near = distance < 0.25
     shares = np.bincount(mode[near], minlength=len(centres)) / N_ROWS
-    assert near.mean() > 0.75, f"{near.mean()}"
+    assert near.mean() > 0.7, f"{near.mean()}"
     assert shares.min() > 1 / 3 / len(centres), f"{shares}"
 
 
@@ -109,7 +109,7 @@ def test_two_moons_are_covered_and_little_lies_between_them(config):
     distance, place = nearest(drawn, centres)
     near = distance < 0.2
     shares = np.bincount(place[near] // 8, minlength=10) / N_ROWS  # tenths of the curves
-    assert near.mean() > 0.75, f"{near.mean()}"
+    assert near.mean() > 0.7, f"{near.mean()}"
     assert shares.min() > 0.1 / 3, f"{shares}"
 
 

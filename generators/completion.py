@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,22 +13,23 @@ import pyarrow as pa
 from pipeline.encoded import BoolArray
 from pipeline.errors import ConfigError, DataError
 from pipeline.schema import Schema, quoted
-from pipeline.source import read
+from pipeline.source import load
 
 Known = Sequence[str] | Mapping[str, Any] | pd.DataFrame
 """The names of columns of which all cells are known, or by column which are, bool **(n_rows,)**."""
 
 
-def read_incomplete(table: pa.Table | pd.DataFrame, schema: Schema) -> pa.Table:
-    """Return a table of some of a schema's columns in their types, in which any cell may be missing.
+def read_incomplete(source: str | Path | pa.Table | pd.DataFrame, schema: Schema) -> pa.Table:
+    """Read some of a schema's columns in their types, in which any cell may be missing.
 
     Raises:
+        SourceError: the records cannot be read.
         SchemaError: the table has other columns, or cells that do not fit.
     """
-    names = [str(name) for name in table.columns] if isinstance(table, pd.DataFrame) else table.column_names
-    kept = (column for column in schema.columns if column.name in names)
+    loaded = load(source)
+    kept = (column for column in schema.columns if column.name in loaded.table.column_names)
     nullable = tuple(column.model_copy(update={"nullable": True}) for column in kept)
-    return read(table, schema=schema.model_copy(update={"columns": nullable})).table
+    return loaded.under(schema.model_copy(update={"columns": nullable}))
 
 
 def known_cells(table: pa.Table, known: Known, schema: Schema) -> dict[str, BoolArray]:

@@ -16,6 +16,7 @@ from .compare import compare
 from .deploy import deploy
 from .evaluate import evaluate
 from .fit import fit
+from .impute import impute
 from .init import init
 from .inspect import inspect
 from .options import Flag
@@ -39,7 +40,7 @@ app = App(
 )
 COMMANDS: tuple[Callable[..., Outcome], ...] = (
     init, run, backfill, compare, serve, deploy, runs, show, rollback, verify, prune, fit, sample, evaluate, inspect,
-    augment,
+    augment, impute,
 )  # fmt: skip
 for place, command in enumerate(COMMANDS):
     app.command(command, sort_key=place)

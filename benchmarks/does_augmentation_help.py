@@ -9,6 +9,7 @@ nothing was learned from. It prints for each table a Markdown table with the dif
 95 % intervals (Nadeau and Bengio 2003), what `tabmint augment --advise` would say, and in the end means over
 the tables, whose intervals take the tables for a sample (Student's t).
 
+A budget is worth what the machine gives; with `--budget none --members 1 --steps 300` the figures depend on no clock.
 Each finished cell (table, split, remedy) is one line of JSON in `--results`; a run that was killed goes on there.
 """
 
@@ -18,8 +19,8 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,10 @@ from pipeline.inference import infer
 from pipeline.schema import Schema
 from pipeline.source import read
 
-FAMILIES = ("flow_matching", "ddpm", "vae", "wgan_gp")
+Augmenters = dict[str, Augmenter]
+
+GUIDED = ("flow_matching", "ddpm")
+FAMILIES = (*GUIDED, "vae", "wgan_gp")
 REMOTE_TO_LOCAL = (
     "ftp_write", "guess_passwd", "imap", "multihop", "phf", "spy", "warezclient", "warezmaster",
 )  # fmt: skip
@@ -88,15 +92,43 @@ TABLES: Mapping[str, tuple[Callable[[], pa.Table], str]] = {
 }
 
 
-def augmenter(kind: str, schema: Schema, target: str, budget_s: float, guidance: float) -> Augmenter:
-    """Return what fits a family on the rows of a split and draws the rows that its classes lack."""
+@dataclass(frozen=True)
+class Fit:
+    """How a family is fitted: for how long at most, and what of its plan is set; None leaves it to the family."""
 
-    def augment(table: pa.Table, wanted: Mapping[Any, int], seed: int) -> pa.Table:
-        generator = TabularGenerator(generator_config(kind)).fit(table, schema, seed=seed, budget_s=budget_s)
-        drawn: pa.Table = draw_classes(generator, target, wanted, seed=seed, guidance=guidance)
+    budget_s: float | None
+    steps: int | None
+    members: int | None
+
+    def generator(self, kind: str, table: pa.Table, schema: Schema, seed: int) -> TabularGenerator:
+        """Return a family fitted on a table."""
+        config = generator_config(kind, members=self.members, training={"steps": self.steps})
+        return TabularGenerator(config).fit(table, schema, seed=seed, budget_s=self.budget_s)
+
+
+class Family:
+    """A family of generators on one table: fitted once on the rows of a split, however it is guided afterwards."""
+
+    def __init__(self, kind: str, schema: Schema, target: str, fit: Fit) -> None:
+        self.kind, self.schema, self.target, self.fit = kind, schema, target, fit
+        self._last: tuple[int, TabularGenerator] | None = None
+
+    def augment(self, guidance: float, table: pa.Table, wanted: Mapping[Any, int], seed: int) -> pa.Table:
+        """Return the rows that the classes of a split lack; `seed` tells the split."""
+        if self._last is None or self._last[0] != seed:
+            self._last = seed, self.fit.generator(self.kind, table, self.schema, seed)
+        drawn: pa.Table = draw_classes(self._last[1], self.target, wanted, seed=seed, guidance=guidance)
         return drawn
 
-    return augment
+
+def augmenters(kinds: Sequence[str], schema: Schema, target: str, fit: Fit, guidances: Sequence[float]) -> Augmenters:
+    """Return what draws rows by each family and, where it can be guided, each guidance."""
+    found: Augmenters = {}
+    for kind in kinds:
+        family = Family(kind, schema, target, fit)
+        for guidance in guidances if kind in GUIDED else (0.0,):
+            found[f"{kind}, guidance {guidance:g}" if guidance else kind] = partial(family.augment, guidance)
+    return found
 
 
 class Results:
@@ -121,21 +153,19 @@ class Results:
         return self._trials[key]
 
 
-def measured(
-    name: str, splits: Splits, augmenters: Mapping[str, Augmenter], fit: Mapping[str, Any], results: Results
-) -> list[Trial]:
+def measured(name: str, splits: Splits, drawing: Augmenters, fit: Mapping[str, Any], results: Results) -> list[Trial]:
     """Return what every remedy did on every split of a table; `fit` is what a cell of a generator depends on."""
     found: list[Trial] = []
     for split in range(splits.n):
         cell = {"table": name, "rows": splits.most_rows, "ratio": splits.ratio, "seed": splits.seed, "split": split}
         for remedy, make in remedies().items():
             found += results.of(cell | {"remedy": remedy}, partial(try_remedy, splits, split, remedy, make))
-        for kind, augment in augmenters.items():
+        for kind, augment in drawing.items():
             found += results.of(cell | {"remedy": kind, **fit}, partial(try_augmenter, splits, split, kind, augment))
     return found
 
 
-def show_table(name: str, splits: Splits, found: list[Trial], families: tuple[str, ...]) -> None:
+def show_table(name: str, splits: Splits, found: list[Trial], families: Iterable[str]) -> None:
     """Print what was found on one table."""
     learning, _, test = splits.parts(0)
     counts = np.bincount(splits.labels[learning])
@@ -170,22 +200,28 @@ def mean_cell(each: list[Comparison]) -> str:
     return f"{signed(float(differences.mean()))} [{signed(low)}, {signed(high)}] ({marks})"
 
 
+def budget(text: str) -> float | None:
+    """Return the seconds of a budget, None for "none"."""
+    return None if text == "none" else parse_seconds(text)
+
+
 def main(tokens: list[str] | None = None) -> None:
     """Measure what is asked for and is not in the file of results yet, and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--families", nargs="*", choices=FAMILIES, default=list(FAMILIES))
     parser.add_argument("--splits", type=int, default=5)
-    parser.add_argument("--budget", type=parse_seconds, default=30.0, help="of each fit, such as 30s")
+    parser.add_argument("--budget", type=budget, default=30.0, help="of each fit, such as 30s, or none")
+    parser.add_argument("--steps", type=int, default=None, help="of each fit at most; the family's plan unless given")
+    parser.add_argument("--members", type=int, default=None, help="of each mixture; the family's number unless given")
     parser.add_argument("--rows", type=int, default=8_000, help="most rows to learn from")
     parser.add_argument("--ratio", type=float, default=1.0, help="how frequent the rare class is made")
-    parser.add_argument("--guidance", type=float, default=0.0)
+    parser.add_argument("--guidance", type=float, nargs="+", default=[0.0, 1.0], help="of families that can be guided")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=Path("does_augmentation_help.jsonl"))
     arguments = parser.parse_args(tokens)
-    fit = {"budget": arguments.budget, "guidance": arguments.guidance}
+    fit = Fit(arguments.budget, arguments.steps, arguments.members)
     results = Results(arguments.results)
-    families = tuple(arguments.families)
     found: dict[str, list[Trial]] = {}
     for name in arguments.tables:
         table, target = TABLES[name][0](), TABLES[name][1]
@@ -194,9 +230,9 @@ def main(tokens: list[str] | None = None) -> None:
             table, schema, target, n=arguments.splits, ratio=arguments.ratio, most_rows=arguments.rows,
             seed=arguments.seed,
         )  # fmt: skip
-        drawn = {kind: augmenter(kind, schema, target, arguments.budget, arguments.guidance) for kind in families}
-        found[name] = measured(name, splits, drawn, fit, results)
-        show_table(name, splits, found[name], families)
+        drawing = augmenters(arguments.families, schema, target, fit, arguments.guidance)
+        found[name] = measured(name, splits, drawing, asdict(fit), results)
+        show_table(name, splits, found[name], drawing)
     show_means(found)
 
 

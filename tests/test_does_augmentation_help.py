@@ -1,6 +1,6 @@
 """The study of augmentation: its tables, its memory of finished cells, and that it prints what it found."""
 
-import importlib.util
+import importlib
 import json
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 from evaluation.utility.advice import Comparison
 from evaluation.utility.augmentation import REAL, Trial
 from evaluation.utility.resampling import unchanged
+from generators import TabularGenerator
 from pipeline.inference import infer
 
 PATH = Path(__file__).parents[1] / "benchmarks" / "does_augmentation_help.py"
@@ -18,10 +19,9 @@ PATH = Path(__file__).parents[1] / "benchmarks" / "does_augmentation_help.py"
 
 @pytest.fixture(scope="module")
 def study():
-    spec = importlib.util.spec_from_file_location(PATH.stem, PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(PATH.parent)
+        yield importlib.import_module(PATH.stem)
 
 
 def toy():
@@ -54,7 +54,7 @@ def test_a_finished_cell_is_remembered_and_a_broken_line_is_not(study, tmp_path)
 
 def test_it_runs_and_prints_and_goes_on_where_it_was(study, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(study, "TABLES", {"toy": (toy, "ill"), "again": (toy, "ill")})
-    monkeypatch.setattr(study, "augmenter", lambda *_: lambda known, wanted, seed: known.filter(known["ill"]))
+    monkeypatch.setattr(study, "augmenters", lambda *_: {"vae": lambda known, wanted, seed: known.filter(known["ill"])})
     monkeypatch.setattr(study, "remedies", lambda: {REAL: unchanged})  # the others have tests of their own
     path = tmp_path / "results.jsonl"
     tokens = ["--families", "vae", "--splits", "2", "--budget", "1s", "--rows", "150", "--results", str(path)]
@@ -69,9 +69,17 @@ def test_it_runs_and_prints_and_goes_on_where_it_was(study, tmp_path, monkeypatc
     assert both.startswith(alone[: alone.index("### Mean")]) and "### Mean over 2 tables" in both
 
 
-def test_a_family_draws_what_classes_lack(study):
-    augment = study.augmenter("vae", infer(toy()), "ill", 1.0, 0.0)
-    assert augment(toy(), {True: 7}, 0)["ill"].to_pylist() == [True] * 7
+def test_a_family_is_fitted_once_a_split_and_draws_what_classes_lack(study, monkeypatch):
+    fits, fit = [], TabularGenerator.fit
+    monkeypatch.setattr(TabularGenerator, "fit", lambda *given, **named: fits.append(1) or fit(*given, **named))
+    plan = study.Fit(budget_s=None, steps=60, members=1)
+    drawing = study.augmenters(["flow_matching", "vae"], infer(toy()), "ill", plan, [0.0, 1.0])
+    assert list(drawing) == ["flow_matching", "flow_matching, guidance 1", "vae"]
+    tables = [augment(toy(), {True: 50}, 0) for augment in drawing.values()]
+    assert len(fits) == 2 and all(table["ill"].to_pylist() == [True] * 50 for table in tables)
+    assert not tables[0].equals(tables[1])
+    drawing["vae"](toy(), {True: 50}, 1)
+    assert len(fits) == 3, "another split, another fit"
 
 
 def test_the_mean_over_tables_takes_them_for_a_sample(study):

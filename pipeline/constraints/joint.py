@@ -129,9 +129,9 @@ class Joint:
         Raises:
             ValueError, TypeError, KeyError: the state is damaged.
         """
-        columns = tuple(schema.column(name) for name in state["levels"])
+        columns = tuple(schema.column(name) for name in sorted(state["levels"], key=schema.names.index))
         levels = pa.table({c.name: from_plain(state["levels"][c.name], c.arrow_type) for c in columns})
-        return cls(columns, levels, _stand_in(tuple(state["levels"]), len(levels), schema))
+        return cls(columns, levels, _stand_in(tuple(levels.column_names), len(levels), schema))
 
 
 def _stand_in(names: tuple[str, ...], n_levels: int, schema: Schema) -> Categorical:

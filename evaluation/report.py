@@ -159,6 +159,65 @@ class TrainingPoint(Config):
     validation_loss: float | None
 
 
+class Nats(Config):
+    """How surprising the rows of one table are to the model: mean nats per row, with its 95 % interval.
+
+    Rows that the model takes for impossible, such as those with a level that train does not have, are not in the mean.
+    """
+
+    table: Literal["train", "holdout", "synthetic"]
+    mean: Number
+    interval: Interval
+    n_rows: int
+    n_impossible: int = 0
+
+
+class NatsDifference(Config):
+    """The difference of two tables' mean nats per row, with its 95 % interval."""
+
+    value: Number
+    interval: Interval
+
+
+class ColumnNats(Config):
+    """What one column contributes to the nats of rows that were held out of training, given the columns before it."""
+
+    column: str
+    nats: Number
+
+
+class StepLoss(Config):
+    """The loss of a diffusion model from one step on, and that of a model which learned nothing."""
+
+    first_step: int
+    loss: Number
+    untrained: Number
+
+
+class Likelihood(Config):
+    """What a model with a density makes of the tables.
+
+    Attributes:
+        kind: of the density: exact, a lower bound, or one in encoded space.
+        nats: of each table.
+        overfitting: holdout - train; above 0 the model knows train better than the rows that it is to stand for.
+        overconfidence: holdout - synthetic; above 0 real rows surprise the model more than its own do.
+        columns: the token columns, in the order in which the model draws them.
+        steps: of the diffusion of values.
+        units: the divergence of each latent unit in nats, the largest first.
+        n_active_units: how many of them vary from row to row.
+    """
+
+    kind: Literal["exact", "lower_bound", "encoded_space"]
+    nats: tuple[Nats, ...]
+    overfitting: NatsDifference
+    overconfidence: NatsDifference
+    columns: tuple[ColumnNats, ...] = ()
+    steps: tuple[StepLoss, ...] = ()
+    units: tuple[Number, ...] = ()
+    n_active_units: int = 0
+
+
 class RunIdentity(Config):
     """What was run, on what, with what, at what cost. Hashes are sha256 in hex."""
 
@@ -252,6 +311,7 @@ class Report(Config):
     privacy: tuple[PrivacyTest, ...] = ()
     subgroups: tuple[Subgroup, ...] = ()
     training: tuple[TrainingPoint, ...] = ()
+    likelihood: Likelihood | None = None
     notes: tuple[str, ...] = ()
     since_last: SinceLast | None = None
     n_published: int = 0

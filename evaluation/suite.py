@@ -20,7 +20,7 @@ from .gate import Gates, judge
 from .measurement import Family, Measurement
 from .metric import Findings, Metric
 from .privacy.gate_tests import measure_inference, measure_membership, measure_records
-from .report import Report, ReportedColumn, RunIdentity, SinceLast, TrainingPoint
+from .report import Likelihood, Report, ReportedColumn, RunIdentity, SinceLast, TrainingPoint
 from .tables import Tables
 from .utility.downstream import measure_utility
 from .utility.every_column import measure_every_column
@@ -44,6 +44,7 @@ def evaluate(
     seed: int,
     run: RunIdentity | None = None,
     training: Sequence[TrainingPoint] = (),
+    likelihood: Likelihood | None = None,
     notes: Sequence[str] = (),
     since_last: SinceLast | None = None,
     on_progress: Callable[[str], None] | None = None,
@@ -62,6 +63,7 @@ def evaluate(
         seed: of every subsample, fold and permutation; the same seed gives the same report.
         run: what was run; counts alone where it is not given.
         training: the curve of the generator's training.
+        likelihood: what the generator makes of the tables, where it has a density.
         notes: sentences to print in the report.
         since_last: what is known about the runs before this one.
         on_progress: called with each stage's name as it begins.
@@ -102,6 +104,7 @@ def evaluate(
         privacy=tests,
         subgroups=tuple(subgroup for found in findings for subgroup in found.subgroups),
         training=tuple(training),
+        likelihood=likelihood,
         notes=(*notes, *left.notes()),
         since_last=since_last,
         n_published=len(tables.published) if "privacy" in config.families else 0,

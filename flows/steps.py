@@ -43,6 +43,7 @@ from .intake import take_in
 from .job import Job, open_job
 from .journal import once
 from .learning import new_generator, shown
+from .likelihood import likelihood_of
 from .progress import Display, Move, Silent, by_stage
 from .records import identity, inputs_of, manifest, model_key, notes, since_last, training_curve
 from .references import Reference
@@ -294,6 +295,7 @@ def _evaluate(
         seed=job.seed,
         run=run,
         training=training_curve(generator),
+        likelihood=likelihood_of(generator, tables, seed=job.seed),
         notes=(*notes(schema, generator, reused_model=fitted.reused), *ingested.warnings, *remarks),
         since_last=since_last(job, ingested, plan, tables.train.num_rows),
         on_progress=by_stage(move, len(config.evaluation.families) + 2),

@@ -80,6 +80,7 @@ def report_html(report: Report) -> str:
         subgroup_metrics=view.subgroup_metrics(report.subgroups),
         tests=_worst_first(report.privacy),
         best_point=view.best_point(report),
+        costs=view.costs_of(report),
         card=model_card_of(report),
         anchors=view.anchors_of(report),
         terms=view.terms_used(report),

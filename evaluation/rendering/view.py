@@ -8,11 +8,22 @@ from dataclasses import dataclass
 
 from ..glossary import PRIVACY_TESTS, Term, term
 from ..measurement import Family, Interval, Measured, Measurement
-from ..report import MISSING_LABEL, ColumnProfile, GateResult, GateVerdict, PrivacyTest, Report, Subgroup, TestPart
+from ..report import (
+    MISSING_LABEL,
+    ColumnProfile,
+    GateResult,
+    GateVerdict,
+    Giveaway,
+    PrivacyTest,
+    Report,
+    Subgroup,
+    TestPart,
+)
 from ..wording import number
 
 VERDICT_ORDER: tuple[GateVerdict, ...] = ("FAIL", "REVIEW", "NOT TESTABLE", "PASS", "OFF", "NOT APPLICABLE")
 JUDGED: tuple[GateVerdict, ...] = ("FAIL", "REVIEW", "PASS")
+MOST_BARS = 40
 _TABLES = ("train", "holdout", "synthetic")
 
 
@@ -169,3 +180,10 @@ def anchors_of(report: Report) -> dict[str, str]:
     ids: dict[str, str] = {}
     metrics = dict.fromkeys(m.metric for m in everything if term(m.metric).meaning)
     return {metric: ids.setdefault(term(metric).meaning, f"term-{len(ids) + 1}") for metric in metrics}
+
+
+def costs_of(report: Report) -> list[Giveaway]:
+    """Return the held-out nats of each column as bars, the costliest first."""
+    columns = report.likelihood.columns if report.likelihood else ()
+    bars = [Giveaway(column=one.column, importance=one.nats) for one in columns]
+    return sorted(bars, key=lambda bar: -bar.importance)[:MOST_BARS]

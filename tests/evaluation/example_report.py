@@ -15,9 +15,13 @@ from evaluation.measurement import Family, Measured, Measurement, Unmeasured
 from evaluation.report import (
     MISSING_LABEL,
     OTHER_LABEL,
+    ColumnNats,
     ColumnProfile,
     EarlierRelease,
     Giveaway,
+    Likelihood,
+    Nats,
+    NatsDifference,
     PairProfile,
     PrivacyTest,
     Report,
@@ -26,6 +30,7 @@ from evaluation.report import (
     Series,
     SinceLast,
     SourceDrift,
+    StepLoss,
     Subgroup,
     TrainingPoint,
 )
@@ -56,6 +61,23 @@ LEVELS = (
 def measured(metric: str, family: Family, value: float, **company: object) -> Measured:
     settings = {"best": 0.0, "worst": 1.0, "n_rows": 12_000, "source": "Massey 1951"} | company
     return Measured.model_validate({"metric": metric, "family": family, "value": value} | settings)
+
+
+def likelihood(names: Sequence[str]) -> Likelihood:
+    means = {"train": 21.4, "holdout": 21.9, "synthetic": 21.5}
+    return Likelihood(
+        kind="encoded_space",
+        nats=tuple(
+            Nats.model_validate({"table": role, "mean": x, "interval": (x - 0.2, x + 0.2), "n_rows": 2_000})
+            for role, x in means.items()
+        ),
+        overfitting=NatsDifference(value=0.5, interval=(0.2, 0.8)),
+        overconfidence=NatsDifference(value=0.4, interval=(-0.1, 0.9)),
+        columns=tuple(ColumnNats(column=name, nats=3 / (i + 1)) for i, name in enumerate(names)),
+        steps=tuple(StepLoss(first_step=63 * i + 1, loss=0.9 - i / 30, untrained=1.0) for i in range(16)),
+        units=(1.2, 0.4, 0.0),
+        n_active_units=2,
+    )
 
 
 def overall(*, leaking: bool = False, target: bool = True) -> tuple[Measurement, ...]:
@@ -216,5 +238,6 @@ def example_report(
             )
             for i in range(1, 200)
         ),
+        likelihood=likelihood(names),
         notes=("The column \"remarks\" is free text and was replaced by a placeholder.",),
     )  # fmt: skip

@@ -16,7 +16,7 @@ from evaluation.glossary import term
 from evaluation.measurement import Family, Unmeasured
 from evaluation.rendering.render import FAMILIES, report_html, report_json, write_report
 from evaluation.rendering.view import decisions_of
-from evaluation.report import RunIdentity, TrainingPoint
+from evaluation.report import Report, RunIdentity, TrainingPoint
 from tests.evaluation.example_report import example_report, profile
 from tests.evaluation.hostile_report import HOSTILE, with_texts
 
@@ -152,7 +152,7 @@ def test_the_order_is_that_of_a_decision() -> None:
     page = report_html(example_report())
     order = [
         "verdict", "run", "scorecard", "schema", "missing", "columns", "pairs", "joint", "detection", "utility",
-        "subgroups", "privacy", "training", "card", "glossary",
+        "subgroups", "privacy", "training", "likelihood", "card", "glossary",
     ]  # fmt: skip
     assert re.findall(r'<(?:header|section) id="(\w+)"', page) == order
     assert re.findall(r'<li><a href="#(\w+)">[^<]+</a></li>', page) == order
@@ -249,3 +249,22 @@ def test_json_refuses_what_is_not_a_number() -> None:
     point = TrainingPoint(step=1, elapsed_s=1.0, train_loss=float("nan"), validation_loss=None)
     with pytest.raises(ValueError, match="JSON compliant"):
         report_json(example_report().model_copy(update={"training": (point,)}))
+
+
+def likelihood_section(report: Report) -> str:
+    return text_of(report_html(report)).partition("Likelihood How surprising")[2].partition("Model card")[0]
+
+
+def test_the_likelihood_section_says_what_the_differences_mean() -> None:
+    section = likelihood_section(example_report())
+    assert "knows the rows that it learned from better" in section
+    assert "about as sure of itself as it is right" in section
+    assert "2 of 3 latent units vary from row to row" in section
+
+
+def test_a_collapsed_latent_vector_and_a_model_without_a_density_are_told() -> None:
+    report = example_report()
+    assert report.likelihood is not None
+    collapsed = report.likelihood.model_copy(update={"n_active_units": 0})
+    assert "has collapsed" in likelihood_section(report.model_copy(update={"likelihood": collapsed}))
+    assert 'id="likelihood"' not in report_html(report.model_copy(update={"likelihood": None}))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -21,13 +22,14 @@ import torch
 from pipeline.artifact import Sealed, stage, verify, write_json
 from pipeline.codecs.unmodelled import issue
 from pipeline.columns import Identifier
+from pipeline.constrained import ConstrainedTransform, Narrowed
 from pipeline.encoded import BoolArray, Encoded, Rows
 from pipeline.errors import ArtifactError, ConfigError, DataError, NotFittedError, UnsupportedError
 from pipeline.inference import infer
 from pipeline.schema import Schema
 from pipeline.seeds import substream
 from pipeline.source import read
-from pipeline.transform import TableTransform, TransformConfig, typed_cell
+from pipeline.transform import TransformConfig, typed_cell
 
 from .checkpoint import load_state, save_state
 from .completion import Known as Completed
@@ -36,11 +38,11 @@ from .conditions import Conditioned, Conditions, conditioned, drawable, without_
 from .device import arithmetic, choose_device
 from .drawing import in_parts
 from .flow_matching import FlowMatchingConfig
-from .given import Batch, Given
+from .given import UNOBSERVED, Batch, Given
 from .margins import Shares, apportion, members, rake, refuse_bad_shares, systematic
 from .mixture import Mixture
 from .model import DensityKind, Model
-from .redraw import redraw
+from .redraw import Redrawn, redraw
 from .registry import GeneratorConfig, build, generator_config, planned_members, training_config
 from .training import Progress, train
 
@@ -50,6 +52,11 @@ FEWEST_ROWS = 20
 FEWEST_VALIDATION_ROWS, MOST_VALIDATION_ROWS = 200, 5_000
 
 POOL, SMALLEST_POOL = 4, 20_000
+N_PROBED = 2_000
+"""So many rows are drawn after training to see how many hold each constraint."""
+
+Where = Callable[[Any], npt.ArrayLike]
+"""Says of drawn rows, in the form in which they are returned, which to keep."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,13 @@ class LogDensity:
 class TabularGenerator:
     """Learns a table and draws new ones of exactly the same schema.
 
+    Attributes:
+        config: the settings of the family.
+        transform_config: how tables are encoded.
+        history: what the training went through.
+        acceptance: the part of the rows drawn by the last call that met what no token ensures, which are conditions on
+            ranges and collections and the constraints of the schema; the others were drawn anew.
+
     Example:
         >>> people = pd.DataFrame({"sex": ["f", "m"] * 60, "age": list(range(20, 80)) * 2})
         >>> generator = TabularGenerator(generator_config("independent")).fit(people, seed=0)
@@ -82,6 +96,7 @@ class TabularGenerator:
         self.config: GeneratorConfig = config or FlowMatchingConfig()
         self.transform_config = transform or TransformConfig()
         self.history: list[Progress] = []
+        self.acceptance = 1.0
         self._fitted: Fitted | None = None
 
     @property
@@ -118,7 +133,7 @@ class TabularGenerator:
         Raises:
             ConfigError: `warm_start` has other settings, or another schema is given beside it.
             UnsupportedError: the family has no weights to start from.
-            SchemaError: the table does not fit the schema.
+            SchemaError: the table does not fit the schema, or breaks one of its constraints.
             DataError: the table has too few rows, or nothing to learn.
             TrainingError: training failed and nothing usable is left.
         """
@@ -130,7 +145,7 @@ class TabularGenerator:
         diagnostics: dict[str, Any] = {}
         if model.objectives():
             settings = training_config(self.config)
-            data, held_out = hold_out(start.transform.encode(arrow), settings.validation_fraction, seed)
+            data, held_out = hold_out(self._encoded(start.transform, arrow), settings.validation_fraction, seed)
             data, held_out = data.to(device), held_out.to(device)
             run = train(model, data, held_out, settings, seed=seed, budget_s=budget_s, checkpoint=checkpoint)
             for progress in run:
@@ -139,13 +154,29 @@ class TabularGenerator:
                     on_progress(progress)
             diagnostics = self._diagnose(model.eval(), held_out, seed)
         self._fitted = replace(start, model=model.eval(), diagnostics=diagnostics, dtypes=_dtypes(table))
+        if self.schema.constraints:
+            self._fitted.diagnostics["constraints"] = self._probe(seed)
         return self
+
+    def _probe(self, seed: int) -> list[dict[str, Any]]:
+        """Return for each constraint how it is kept, and the part of drawn rows that hold it at the first try."""
+        transform = self.fitted.transform
+        drawn = self._drawn_under(conditioned(transform, {}), N_PROBED, substream(seed, "constraints"), 0.0)
+        kept, broken = transform.kept(), transform.broken(drawn)
+        return [
+            {
+                "constraint": rule,
+                "by": "construction" if kept.get(rule) else "drawing anew",
+                "acceptance": float(1 - marks.mean()),
+            }
+            for rule, marks in broken.items()
+        ]
 
     def _start(self, table: pa.Table, schema: Schema | None, seed: int, warm_start: TabularGenerator | None) -> Fitted:
         """Return an untrained generator, or a copy of an earlier one."""
         if warm_start is not None:
             return self._warm(table, schema, warm_start)
-        transform = TableTransform.fit(table, schema or infer(table), self.transform_config)
+        transform = ConstrainedTransform.fit(table, schema or infer(table), self.transform_config)
         device = choose_device(training_config(self.config).device)
         rng = torch.Generator().manual_seed(substream(seed, "weights"))
         n_members = planned_members(self.config, table.num_rows)
@@ -172,15 +203,26 @@ class TabularGenerator:
             return model.diagnostics(held_out, rng)
 
     def sample(
-        self, n: int, *, seed: int = 0, conditions: Conditions | None = None, guidance: float = 0.0
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        conditions: Conditions | None = None,
+        where: Where | None = None,
+        guidance: float = 0.0,
     ) -> pa.Table | pd.DataFrame:
         """Draw `n` rows that meet conditions; the columns without one are drawn given the others.
+
+        Rows hold the constraints of the schema. Those that break one, or that `where` does not keep, are drawn anew, up
+        to 1,000 times; `acceptance` tells how often that was needed.
 
         Args:
             n: rows.
             seed: of everything random; the same seed gives the same rows.
             conditions: by column a value, a collection of values, or a `Range`. Under a collection or a range the
                 column keeps its train frequencies, cut to what is allowed.
+            where: of drawn rows, in the form in which they are returned, which to keep, bool **(n_rows,)**: the last
+                resort, because rows are drawn and thrown away.
             guidance: how much values that are given are strengthened; 0 draws from the learned distribution, more gives
                 rows that are more typical of the conditions and less varied.
 
@@ -189,8 +231,9 @@ class TabularGenerator:
 
         Raises:
             ConfigError: `n` or `guidance` is negative, or a condition names a column that is not modelled.
-            DataError: a condition's value was not met in train, or by too few rows.
-            UnsupportedError: the family cannot be given such a condition, or cannot be guided.
+            DataError: a condition's value was not met in train, or by too few rows; or too few drawn rows fit.
+            UnsupportedError: the family cannot be given such a condition, or cannot be guided; or a column is given
+                that a constraint makes relative to others, without them.
 
         Example:
             >>> from generators import Range
@@ -199,27 +242,55 @@ class TabularGenerator:
             >>> old = generator.sample(50, conditions={"sex": "f", "age": Range(60, None)})
             >>> set(old.sex), bool((old.age >= 60).all())
             ({'f'}, True)
+            >>> even = generator.sample(50, where=lambda rows: rows.age % 2 == 0)
+            >>> bool((even.age % 2 == 0).all()), 0 < generator.acceptance < 1
+            (True, True)
         """
         _refuse_negative_rows(n)
         self._refuse_guidance(guidance)
         wanted = conditioned(self.fitted.transform, conditions or {})
         self._refuse_other_conditions(wanted.places)
-        return self._returned(self._sample(n, wanted, substream(seed, "sample"), guidance))
+        return self._returned(self._sample([(wanted, n)], substream(seed, "sample"), guidance, where))
 
-    def _sample(self, n: int, wanted: Conditioned, seed: int, guidance: float) -> pa.Table:
+    def _sample(
+        self, parts: Sequence[tuple[Conditioned, int]], seed: int, guidance: float, where: Where | None = None
+    ) -> pa.Table:
+        """Draw so many rows under each of several conditions, one after the other."""
+        part_of = np.repeat(np.arange(len(parts)), [count for _, count in parts])
+
         def draw(rows: Rows, turn: int) -> pa.Table:
-            at = substream(seed, str(turn))
-            encoded = self._draw(
-                len(rows),
-                at,
-                lambda start, stop: wanted.given(stop - start, substream(at, "given", str(start))),
-                guidance,
-            )
-            return self.fitted.transform.decode(encoded, seed=substream(at, "decode"))
+            def drawn(part: int, places: Rows) -> pa.Table:
+                at = substream(seed, str(part), str(turn))
+                return self._drawn_under(parts[part][0], len(places), at, guidance)
 
-        if wanted.fits is None:
-            return draw(np.arange(n), 0)
-        return _issued_anew(redraw(n, draw, wanted.fits).table, self.fitted.transform)
+            return _by_group(part_of[rows], drawn)
+
+        def broken(table: pa.Table, rows: Rows) -> dict[str, BoolArray]:
+            found = self.fitted.transform.broken(table)
+            for part, fits in ((i, wanted.fits) for i, (wanted, _) in enumerate(parts)):
+                if fits is not None:
+                    missed = (part_of[rows] == part) & ~fits(table)
+                    found["the conditions"] = found.get("the conditions", False) | missed
+            if where is not None:
+                found["what where keeps"] = ~_kept(where(self._returned(table)), len(table))
+            return found
+
+        n = len(part_of)
+        if not (self.schema.constraints or where or any(wanted.fits for wanted, _ in parts)):
+            return self._met(Redrawn(draw(np.arange(n), 0), n, n))
+        return self._met(redraw(n, draw, broken))
+
+    def _drawn_under(self, wanted: Conditioned, n: int, seed: int, guidance: float) -> pa.Table:
+        """Draw n rows under conditions, whether they fit or not."""
+        encoded = self._draw(
+            n, seed, lambda start, stop: wanted.given(stop - start, substream(seed, "given", str(start))), guidance
+        )
+        return self.fitted.transform.decode(encoded, seed=substream(seed, "decode"))
+
+    def _met(self, redrawn: Redrawn) -> pa.Table:
+        """Return rows that fit, after noting how many were drawn for them."""
+        self.acceptance = redrawn.acceptance
+        return _issued_anew(redrawn.table, self.schema)
 
     def rebalance(
         self, n: int, column: str, shares: Shares | None = None, *, seed: int = 0, guidance: float = 0.0
@@ -251,12 +322,9 @@ class TabularGenerator:
         parts = [(conditioned(transform, {column: value}), count) for value, count in apportion(n, shares).items()]
         for wanted, _ in parts:
             self._refuse_other_conditions(wanted.places)
-        tables = [
-            self._sample(count, wanted, substream(seed, "rebalance", str(i)), guidance)
-            for i, (wanted, count) in enumerate(parts)
-        ]
+        table = self._sample(parts, substream(seed, "rebalance"), guidance)
         order = np.random.default_rng(substream(seed, "order")).permutation(n)
-        return self._returned(_issued_anew(pa.concat_tables(tables), transform).take(pa.array(order)))
+        return self._returned(table.take(pa.array(order)))
 
     def meet_margins(
         self, n: int, margins: Mapping[str, Shares], *, seed: int = 0, guidance: float = 0.0
@@ -291,7 +359,8 @@ class TabularGenerator:
         for column, shares in margins.items():
             refuse_bad_shares(shares)
             conditioned(transform, {column: list(shares)})  # every value can be drawn
-        pool = self._sample(max(POOL * n, SMALLEST_POOL), conditioned(transform, {}), substream(seed, "pool"), 0.0)
+        pool_size = max(POOL * n, SMALLEST_POOL)
+        pool = self._sample([(conditioned(transform, {}), pool_size)], substream(seed, "pool"), 0.0)
         cells = {
             column: {value: typed_cell(self.schema.column(column), value)[0] for value in shares}
             for column, shares in margins.items()
@@ -327,9 +396,11 @@ class TabularGenerator:
 
         Raises:
             ConfigError: a known column is not in the table, or what is known of it is not one truth value per row.
-            DataError: a known cell is missing in a column that is never missing.
+            DataError: a known cell is missing in a column that is never missing; known cells break a constraint, or too
+                few drawn rows hold it.
             SchemaError: the table does not fit the schema.
-            UnsupportedError: the family cannot be given such a column, or cannot be guided.
+            UnsupportedError: the family cannot be given such a column, or cannot be guided; or a column is given that a
+                constraint makes relative to others, without them.
 
         Example:
             >>> people = pd.DataFrame({"sex": ["f", "m"] * 60, "age": list(range(20, 80)) * 2})
@@ -338,7 +409,9 @@ class TabularGenerator:
             ['f', 'f', 'm']
         """
         self._refuse_guidance(guidance)
-        arrow = read_incomplete(table, self.schema)
+        arrow = read_incomplete(
+            table, self.schema.model_copy(update={"constraints": ()})
+        )  # unknown cells may break them
         return self._returned(
             self._complete(arrow, known_cells(arrow, known, self.schema), seed, guidance, missing == "never")
         )
@@ -347,17 +420,28 @@ class TabularGenerator:
         self, table: pa.Table, known: Mapping[str, BoolArray], seed: int, guidance: float, present: bool = False
     ) -> pa.Table:
         transform = self.fitted.transform
+        _refuse_contradictions(transform.contradictions(table, known))
         encoded, mask = transform.encode_cells(table, known)
-        self._refuse_other_conditions(np.flatnonzero(mask.any(0)).tolist())
-        allowed = without_missing(transform) if present else drawable(transform)
-        given = Given.rows(encoded, mask, allowed)
-        drawn = self._draw(
-            len(table),
-            substream(seed, "complete"),
-            lambda start, stop: given.take(torch.arange(start, stop)),
-            guidance,
-        )
-        return put_beside(transform.decode(drawn, seed=substream(seed, "decode")), table, known)
+        narrowed = transform.narrowed(table, known)
+        places = {*np.flatnonzero(mask.any(0)).tolist(), *(place for tokens in narrowed.tokens for place in tokens)}
+        self._refuse_other_conditions(places)
+        given = _given(encoded, mask, without_missing(transform) if present else drawable(transform), narrowed)
+
+        def draw(rows: Rows, turn: int) -> pa.Table:
+            def drawn(group: int, places: Rows) -> pa.Table:
+                at, numbers = substream(seed, "complete", str(turn), str(group)), torch.from_numpy(rows[places])
+                given_here = partial(_part, given[group], numbers)
+                found = self._draw(len(numbers), at, given_here, guidance)
+                return transform.decode(found, seed=substream(at, "decode"))
+
+            own = {name: marks[rows] for name, marks in known.items()}
+            return put_beside(_by_group(narrowed.group[rows], drawn), table.take(pa.array(rows)), own)
+
+        rows = np.arange(len(table))
+        if not self.schema.constraints:
+            return draw(rows, 0)
+        found = self._met(redraw(len(table), draw, lambda drawn, _: transform.broken(drawn)))
+        return put_beside(found, table, known)  # keys too
 
     def log_density(self, table: pa.Table | pd.DataFrame, *, seed: int = 0) -> LogDensity:
         """Return the log density of each row under the model, in nats; the seed serves the families that estimate it.
@@ -370,7 +454,7 @@ class TabularGenerator:
         arrow = read(table, schema=self.schema).table
         self.schema.validate_table(arrow)
         kind = fitted.model.density_kind
-        batch = Batch.of(fitted.transform.encode(arrow))
+        batch = Batch.of(self._encoded(fitted.transform, arrow))
 
         def score(start: int, stop: int) -> npt.NDArray[np.float64]:
             rng = torch.Generator(fitted.device).manual_seed(substream(seed, "density", str(start)))
@@ -424,7 +508,7 @@ class TabularGenerator:
     @classmethod
     def _from_state(cls, state: dict[str, Any]) -> tuple[TabularGenerator, Fitted]:
         """Return what a saved state describes, with a model that has no weights of its own yet."""
-        transform = TableTransform.from_json(state["transform"])
+        transform = ConstrainedTransform.from_json(state["transform"])
         transform_config = TransformConfig.model_validate(state["transform_config"])
         generator = cls(generator_config(**state["config"]), transform=transform_config)
         generator.history = [Progress.from_json(progress) for progress in state["history"]]
@@ -479,14 +563,24 @@ class TabularGenerator:
             remedy = "leave guidance at 0, or use flow_matching or ddpm"
             raise UnsupportedError(f"{self.config.kind} cannot be guided", actual=str(guidance), remedy=remedy)
 
+    def _encoded(self, transform: ConstrainedTransform, table: pa.Table) -> Encoded:
+        """Return a table in encoded form, of which missing cells are unobserved where the family hides them."""
+        encoded = transform.encode(table)
+        if not self.config.hides_missing:
+            return encoded
+        missing = transform.missing_tokens[encoded.tokens + transform.layout.offsets]
+        return replace(encoded, tokens=np.where(missing, np.int32(UNOBSERVED), encoded.tokens))
+
     def _draw(self, n: int, seed: int, given: Callable[[int, int], Given], guidance: float) -> Encoded:
         """Draw n rows; `given` says what the rows of a part are given, from its start to its stop."""
         fitted, settings = self.fitted, training_config(self.config)
+        hidden = drawable(fitted.transform) & ~without_missing(fitted.transform) & self.config.hides_missing
 
         def draw(start: int, stop: int) -> Encoded:
             rng = torch.Generator(fitted.device).manual_seed(substream(seed, str(start)))
+            rows = given(start, stop).without(torch.from_numpy(hidden))
             with arithmetic(settings, fitted.device):
-                return fitted.model.sample(given(start, stop).to(fitted.device), rng, guidance)
+                return fitted.model.sample(rows.to(fitted.device), rng, guidance)
 
         return Encoded.concat(in_parts(n, draw, fitted.device))
 
@@ -516,7 +610,7 @@ class Fitted:
         diagnostics: what the model says of itself.
     """
 
-    transform: TableTransform
+    transform: ConstrainedTransform
     model: Model
     device: torch.device
     n_rows: int
@@ -542,9 +636,58 @@ def _dtypes(table: pa.Table | pd.DataFrame) -> str | None:
     return metadata.decode()
 
 
-def _issued_anew(table: pa.Table, transform: TableTransform) -> pa.Table:
+def _by_group(groups: Rows, draw: Callable[[int, Rows], pa.Table]) -> pa.Table:
+    """Return rows of several groups, drawn apart, in their places; `draw` is given a group and these places."""
+    places = {int(group): np.flatnonzero(groups == group) for group in np.unique(groups)} or {0: np.arange(0)}
+    drawn = pa.concat_tables([draw(group, here) for group, here in places.items()])
+    return drawn if len(places) == 1 else drawn.take(pa.array(np.argsort(np.concatenate([*places.values()]))))
+
+
+def _given(encoded: Encoded, mask: BoolArray, allowed: BoolArray, narrowed: Narrowed) -> list[Given]:
+    """Return what the rows are given, once for each group of them, with the tokens that this group may have."""
+    found = []
+    for group in narrowed.tokens:
+        own = allowed.copy()
+        for place, kept in group.items():
+            start = int(encoded.layout.offsets[place])
+            tokens = own[start : start + len(kept)]
+            tokens[:] = tokens & kept if (tokens & kept).any() else kept
+        found.append(Given.rows(encoded, mask, own))
+    return found
+
+
+def _part(given: Given, rows: torch.Tensor, start: int, stop: int) -> Given:
+    return given.take(rows[start:stop])
+
+
+def _kept(marks: npt.ArrayLike, n: int) -> BoolArray:
+    """Return marks as an array.
+
+    Raises:
+        ConfigError: they are not one truth value for each row.
+    """
+    found = np.asarray(marks)
+    if found.dtype != np.bool_ or found.shape != (n,):
+        rule, remedy = "where must return one truth value for each row", "return a boolean for each row"
+        raise ConfigError(rule, actual=f"{found.dtype} of shape {found.shape} for {n} rows", remedy=remedy)
+    return found
+
+
+def _refuse_contradictions(broken: Mapping[str, BoolArray]) -> None:
+    """Refuse known cells that break a constraint by themselves.
+
+    Raises:
+        DataError: names the constraints.
+    """
+    found = [f"{int(marks.sum()):,} rows break {rule}" for rule, marks in broken.items() if marks.any()]
+    if found:
+        rule, remedy = "known cells must hold the constraints of the schema", "leave those that do not unknown"
+        raise DataError(rule, actual="; ".join(found), remedy=remedy)
+
+
+def _issued_anew(table: pa.Table, schema: Schema) -> pa.Table:
     """Return a table that was drawn in several parts with keys of one count."""
-    for column in transform.schema.columns:
+    for column in schema.columns:
         if isinstance(column, Identifier):
             place = table.column_names.index(column.name)
             table = table.set_column(place, table.schema.field(place), issue(column, len(table)))

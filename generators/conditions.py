@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from pipeline.constrained import ConstrainedTransform
 from pipeline.encoded import BoolArray, FloatArray
 from pipeline.errors import ConfigError, DataError
-from pipeline.transform import TableTransform, typed_cell
+from pipeline.transform import typed_cell
 
 from .given import Given, Known
 
@@ -50,7 +51,8 @@ class Conditioned:
 
     Under a range or a collection A of a column c, rows follow sum over t in A of p(t | A) p(row | c = t), with p(t | A)
     from the train frequencies, so that any model that takes conditions draws them. Of several such columns this is done
-    for the one that fewest train rows meet; what the others must meet is left to `fits`.
+    for the one that fewest train rows meet; what the others must meet is left to `fits`. A single value of a column of
+    which combinations are fixed allows several of these, so it is such a collection too.
 
     Attributes:
         transform: of the table.
@@ -59,7 +61,7 @@ class Conditioned:
         fits: which rows of a drawn table meet ranges and collections; None where there are none.
     """
 
-    transform: TableTransform
+    transform: ConstrainedTransform
     known: Known
     pivot: Pivot | None
     fits: Fits | None
@@ -82,26 +84,27 @@ class Conditioned:
         return given
 
 
-def conditioned(transform: TableTransform, conditions: Conditions) -> Conditioned:
+def conditioned(transform: ConstrainedTransform, conditions: Conditions) -> Conditioned:
     """Return conditions in encoded form.
 
     Raises:
         ConfigError: a condition names a column that is not modelled, or a range one without an order.
         DataError: no row could be drawn under a condition.
     """
-    known: dict[int, tuple[int, float]] = {}
-    several = {name: wanted for name, wanted in conditions.items() if isinstance(wanted, Range) or is_several(wanted)}
-    for name, wanted in conditions.items():
+    for name in conditions:
         refuse_unmodelled(transform, name)
-        if name not in several:
-            known |= transform.encode_value(name, wanted)
-    pivots = [_pivot(transform, name, wanted) for name, wanted in several.items()]
-    rarest = min(pivots, key=lambda pivot: pivot.weights.sum(), default=None)
-    return Conditioned(transform, known, rarest, _meets(transform, several) if several else None)
+    several = {name: wanted for name, wanted in conditions.items() if isinstance(wanted, Range) or is_several(wanted)}
+    tied = {name: [value] for name, value in conditions.items() if name not in several and transform.is_tied(name)}
+    known = transform.encode_values({name: conditions[name] for name in conditions if name not in several | tied})
+    pivots: dict[int, Pivot] = {}
+    for name, wanted in (several | tied).items():
+        pivots |= _pivot(transform, name, wanted, pivots)
+    rarest = min(pivots.values(), key=lambda pivot: pivot.weights.sum(), default=None)
+    return Conditioned(transform, known, rarest, _meets(transform, several | tied) if several or tied else None)
 
 
-def _pivot(transform: TableTransform, name: str, wanted: Any) -> Pivot:
-    """Return a column's first token column with the tokens that a range or collection allows.
+def _pivot(transform: ConstrainedTransform, name: str, wanted: Any, others: Mapping[int, Pivot]) -> dict[int, Pivot]:
+    """Return a column's first token column with the tokens that a range or collection, and others before it, allow.
 
     Raises:
         DataError: there is none.
@@ -110,38 +113,41 @@ def _pivot(transform: TableTransform, name: str, wanted: Any) -> Pivot:
         allowed = transform.tokens_between(name, wanted.low, wanted.high)
     else:
         allowed = transform.tokens_of(name, wanted)
-    place = transform.places(name)[0]
+    if not allowed:
+        return {}
+    place = min(allowed)
     column = transform.layout.columns[place]
-    weights = np.where(allowed[place] & column.drawable, column.counts, 0).astype(np.float64)
+    weights = others[place].weights if place in others else np.where(column.drawable, column.counts, 0)
+    weights = np.where(allowed[place], weights, 0).astype(np.float64)
     if not weights.any():
         rule = f'a condition on column "{name}" must leave a value that can be drawn'
         raise DataError(rule, actual="none is left", remedy="widen it to values that enough train rows carry")
-    return Pivot(place, weights)
+    return {place: Pivot(place, weights)}
 
 
-def drawable(transform: TableTransform) -> BoolArray:
+def drawable(transform: ConstrainedTransform) -> BoolArray:
     """Return bool **(n_tokens,)**: the tokens that may be drawn without conditions."""
     return np.concatenate([column.drawable for column in transform.layout.columns])
 
 
-def without_missing(transform: TableTransform) -> BoolArray:
+def without_missing(transform: ConstrainedTransform) -> BoolArray:
     """Return `drawable` without the tokens of missing cells, but for columns of nothing else."""
     allowed = drawable(transform)
-    for name in transform.parts:
-        for place in transform.places(name) if transform.schema.column(name).nullable else ():
-            tokens = _tokens(transform, allowed, place)
-            tokens[0] &= not tokens[1:].any()  # the missing cell's
+    for place in range(transform.layout.n_columns):
+        tokens, missing = (_tokens(transform, each, place) for each in (allowed, transform.missing_tokens))
+        if (tokens & ~missing).any():
+            tokens &= ~missing
     return allowed
 
 
-def refuse_unmodelled(transform: TableTransform, name: str) -> None:
+def refuse_unmodelled(transform: ConstrainedTransform, name: str) -> None:
     """Refuse a condition on a column that is not modelled.
 
     Raises:
         ConfigError: it is not.
     """
-    if name not in transform.parts:
-        remedy = f"condition on one of {', '.join(transform.parts)}"
+    if name not in transform.modelled:
+        remedy = f"condition on one of {', '.join(transform.modelled)}"
         raise ConfigError("a condition must name a modelled column", actual=f'"{name}"', remedy=remedy)
 
 
@@ -150,13 +156,13 @@ def is_several(wanted: object) -> bool:
     return isinstance(wanted, Sequence | AbstractSet | np.ndarray) and not isinstance(wanted, str | bytes)
 
 
-def _tokens(transform: TableTransform, allowed: BoolArray, place: int) -> BoolArray:
+def _tokens(transform: ConstrainedTransform, allowed: BoolArray, place: int) -> BoolArray:
     """Return the part of an array **(n_tokens,)** that belongs to a token column."""
     start = int(transform.layout.offsets[place])
     return allowed[start : start + transform.layout.sizes[place]]
 
 
-def _meets(transform: TableTransform, wanted: Conditions) -> Fits:
+def _meets(transform: ConstrainedTransform, wanted: Conditions) -> Fits:
     """Return a function that says which rows of a table meet ranges and collections."""
 
     def fits(table: pa.Table) -> BoolArray:
@@ -171,7 +177,7 @@ def _meets(transform: TableTransform, wanted: Conditions) -> Fits:
     return fits
 
 
-def _checks(transform: TableTransform, name: str, cells: pa.Array, wanted: Any) -> Iterator[pa.Array]:
+def _checks(transform: ConstrainedTransform, name: str, cells: pa.Array, wanted: Any) -> Iterator[pa.Array]:
     column = transform.schema.column(name)
     if isinstance(wanted, Range):
         yield pc.is_valid(cells)

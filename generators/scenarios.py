@@ -64,7 +64,7 @@ def what_if(
     changes = changes or {}
     _refuse_contradictions(generator, changes, redraw, n_draws)
     start = read_incomplete(rows, generator.schema)
-    kept = [name for name in start.column_names if name in generator.fitted.transform.parts and name not in redraw]
+    kept = [name for name in start.column_names if name in generator.fitted.transform.modelled and name not in redraw]
     known = {**{name: start[name].combine_chunks() for name in kept}, **_changed(generator, changes, len(start))}
     numbers: Rows = np.repeat(np.arange(len(start)), n_draws)
     table = pa.table({name: known[name].take(pa.array(numbers)) for name in generator.schema.names if name in known})
@@ -73,7 +73,7 @@ def what_if(
 
 def _changed(generator: TabularGenerator, changes: Mapping[str, Any], n: int) -> dict[str, pa.Array]:
     for name, value in changes.items():
-        generator.fitted.transform.encode_value(name, value)  # it can be drawn
+        generator.fitted.transform.check_value(name, value)
     cells = {name: typed_cell(generator.schema.column(name), value) for name, value in changes.items()}
     return {name: pa.concat_arrays([cell] * n) if n else cell[:0] for name, cell in cells.items()}
 

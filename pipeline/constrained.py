@@ -199,6 +199,14 @@ class ConstrainedTransform:
             found |= self.inner.encode_value(name, values[name])
         cells = {name: one_cell(self.schema.column(name), value) for name, value in values.items()}
         known = {name: np.ones(1, np.bool_) for name in cells}
+        for rule, marks in self.contradictions(pa.table(cells), known).items() if cells else ():
+            if marks.any():
+                remedy = "give values that hold it"
+                raise DataError(
+                    "conditions must hold the constraints of the schema",
+                    actual=f"some that break {rule}",
+                    remedy=remedy,
+                )
         free = _free(self.steps, self._only_known(pa.table(cells), known))
         for step in self.steps:
             for name in (name for name, marks in step.known(known, 1).items() if marks.all()):
@@ -210,6 +218,17 @@ class ConstrainedTransform:
                     )
                 found |= self.inner.encode_value(name, free[name][0].as_py())
         return found
+
+    def check_value(self, column: str, value: object) -> None:
+        """Refuse a value of which it is known that no drawn row could have it.
+
+        Raises:
+            SchemaError, DataError: as `encode_values`.
+        """
+        if column in self._step_of:
+            self.tokens_of(column, [value])
+        else:
+            self.inner.encode_value(column, value)
 
     def tokens_of(self, column: str, values: Iterable[object]) -> dict[int, BoolArray]:
         """Return which tokens some of the values have, by place in the layout; nothing where a token cannot say that.
@@ -283,6 +302,15 @@ class ConstrainedTransform:
             if isinstance(step, Total) and step.there is not None:
                 found[self.inner.places(step.there.name)[0]][0] = True  # that of False
         return np.concatenate(found)
+
+    def contradictions(self, table: pa.Table, known: Known) -> dict[str, BoolArray]:
+        """Say which rows break a constraint by their known cells alone, bool **(n_rows,)** by the constraint's text.
+
+        Raises:
+            SchemaError: a column with known cells is missing or of another type.
+        """
+        alone = pa.table(self._only_known(table, known))
+        return {constraint.text: constraint.broken(alone) for constraint in self.schema.constraints}
 
     def to_json(self) -> dict[str, Any]:
         """Return both schemas, the steps and the fitted state of every codec; no row of the table."""

@@ -139,11 +139,14 @@ class Schema(Config):
     def broken_constraints(self, table: pa.Table, train: pa.Table | None = None) -> list[str]:
         """Return a sentence for each constraint that rows break: how many, and the first; no value is told.
 
+        Constraints of which a column is absent are passed over.
+
         Args:
             table: of the schema's columns and types.
             train: the rows that it was learned from, which say what may occur where a constraint does not.
         """
-        found = ((each.text, np.flatnonzero(each.broken(table, train))) for each in self.constraints)
+        there = (each for each in self.constraints if set(each.names) <= set(table.column_names))
+        found = ((each.text, np.flatnonzero(each.broken(table, train))) for each in there)
         return [
             f"{len(rows):,} row{'s break' if len(rows) > 1 else ' breaks'} {text}, first row {rows[0] + 1}"
             for text, rows in found

@@ -73,18 +73,37 @@ def numbers(high):
 
 
 def test_rows_are_redrawn_until_they_fit_each_in_its_place_and_the_acceptance_is_told():
-    found = redraw(500, numbers(10), lambda table: table["x"].to_numpy() < 2)
+    found = redraw(500, numbers(10), lambda table, _: {"small": table["x"].to_numpy() >= 2})
     assert found.table["row"].to_pylist() == list(range(500))
     assert set(found.table["x"].to_pylist()) == {0, 1}
     assert found.acceptance == pytest.approx(0.2, abs=0.03)
 
 
 def test_rejection_does_not_prefer_what_comes_first():
-    found = redraw(4000, numbers(30), lambda table: table["x"].to_numpy() < 3)
+    found = redraw(4000, numbers(30), lambda table, _: {"small": table["x"].to_numpy() >= 3})
     assert np.bincount(found.table["x"].to_numpy()).min() > 1200
 
 
 def test_rows_that_never_fit_are_refused():
-    with pytest.raises(DataError, match=r"found 0 of .* drawn, and 3 rows are missing after 1,000 tries"):
-        redraw(3, numbers(2), lambda table: table["x"].to_numpy() > 5)
-    assert redraw(0, numbers(2), lambda table: table["x"].to_numpy() > 5).table.num_rows == 0
+    def broken(table, _):
+        return {"odd": table["x"].to_numpy() % 2 == 0, "large": table["x"].to_numpy() < 5}
+
+    with pytest.raises(DataError, match=r"found 0 of 3,000 that do, and 3 rows are missing: 100.0% .* break large"):
+        redraw(3, numbers(2), broken)
+    with pytest.raises(DataError, match=r"found 0 of 50,000 that do"):  # it does not try a thousand times as often
+        redraw(50_000, numbers(2), broken)
+    assert redraw(0, numbers(2), broken).table.num_rows == 0
+
+
+def test_a_rule_may_compare_rows_with_those_that_fitted_before():
+    def repeated(table, _):
+        cells = table["x"].to_numpy()
+        return {"unique": np.array([x in cells[:i] for i, x in enumerate(cells)])}
+
+    assert sorted(redraw(30, numbers(32), repeated).table["x"].to_pylist()) != sorted(range(30))
+    assert len(set(redraw(30, numbers(32), repeated).table["x"].to_pylist())) == 30
+
+
+def test_a_rule_may_depend_on_the_number_of_the_row():
+    found = redraw(200, numbers(4), lambda table, rows: {"its own": table["x"].to_numpy() != rows % 4})
+    assert found.table["x"].to_pylist() == [row % 4 for row in range(200)]

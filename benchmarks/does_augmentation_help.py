@@ -52,9 +52,7 @@ Augmenters = dict[str, Augmenter]
 
 GUIDED = ("flow_matching", "ddpm")
 FAMILIES = (*GUIDED, "vae", "wgan_gp")
-REMOTE_TO_LOCAL = (
-    "ftp_write", "guess_passwd", "imap", "multihop", "phf", "spy", "warezclient", "warezmaster",
-)  # fmt: skip
+PROBES = ("ipsweep", "nmap", "portsweep", "satan")
 KNOWN_LATER = ("dep_delay", "arr_delay", "air_time", "cancelled", "flight_key")
 EXAMPLE = Path(__file__).parents[1] / "examples" / "flights.parquet"
 LATE_MINUTES = 60
@@ -69,12 +67,12 @@ def flights() -> pa.Table:
     return table.drop_columns(list(KNOWN_LATER)).append_column("late", late)
 
 
-def attacks() -> pa.Table:
-    """Return the distinct connections, and whether each is an attack that gets a stranger onto the machine (R2L)."""
+def connections() -> pa.Table:
+    """Return the distinct connections, and whether each is a probe of the network, one in seventy."""
     table = published("kdd99_10pct")
     table = table.group_by(table.column_names, use_threads=False).aggregate([])
-    rare = pc.is_in(table["label"], pa.array(REMOTE_TO_LOCAL))
-    return table.drop_columns(["label"]).append_column("remote_to_local", rare)
+    rare = pc.is_in(table["label"], pa.array(PROBES))
+    return table.drop_columns(["label"]).append_column("probe", rare)
 
 
 def published(name: str) -> pa.Table:
@@ -86,7 +84,7 @@ TABLES: Mapping[str, tuple[Callable[[], pa.Table], str]] = {
     "mammography": (lambda: published("mammography"), "class"),
     "flights": (flights, "late"),
     "bank_additional_full": (lambda: published("bank_additional_full"), "y"),
-    "kdd99_r2l": (attacks, "remote_to_local"),
+    "kdd99_10pct": (connections, "probe"),
     "default": (lambda: published("default"), "default payment next month"),
     "adult": (lambda: published("adult"), "income"),
 }

@@ -53,6 +53,24 @@ def count_classes(table: pa.Table, schema: Schema, target: str) -> dict[Any, int
     return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
+def classes_to_add(
+    counts: Mapping[Any, int], ratio: float, assignments: Sequence[str], *, fewest: int
+) -> dict[Any, int]:
+    """Return how many rows to draw of each class that lacks some, by a ratio or, where given, by "class=rows".
+
+    Raises:
+        ConfigError: as `wanted_counts`.
+        ResamplingError: as `rows_to_add` and `refuse_unlearnable`, or no class lacks rows.
+    """
+    from generators.augmentation import ResamplingError, refuse_unlearnable, rows_to_add
+
+    added = rows_to_add(counts, wanted_counts(assignments, counts) if assignments else ratio)
+    if not added:
+        raise ResamplingError("a class must lack rows", actual="none that does", remedy="ask for more rows")
+    refuse_unlearnable(counts, added, fewest)
+    return added
+
+
 def wanted_counts(assignments: Sequence[str], counts: Mapping[Any, int]) -> dict[Any, int]:
     """Return the rows that each class is to have, from texts such as "ill=100".
 

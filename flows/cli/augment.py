@@ -106,39 +106,35 @@ def _augmented(
     data: str, target: str, output: Path, model: Path | None, section: GeneratorSection, schema: Path | None, *,
     ratio: float, counts: tuple[str, ...], guidance: float, synthetic_only: bool, mark: str, seed: int,
 ) -> Outcome:  # fmt: skip
-    from flows.augmentation import count_classes, draw_synthetic, refuse_taken, wanted_counts, with_original_rows
+    from flows.augmentation import classes_to_add, count_classes, draw_synthetic, refuse_taken, with_original_rows
     from flows.files import write_table
     from flows.inputs import read_with_schema
+    from flows.learning import shown
     from flows.progress import show_progress
     from generators import TabularGenerator
-    from generators.augmentation import ResamplingError, refuse_unconditional, refuse_unlearnable, rows_to_add
+    from generators.augmentation import refuse_unconditional
     from pipeline.checks import check_table
     from pipeline.source import read
 
-    drawing = TabularGenerator.load(model) if model else _new(section)
-    refuse_unconditional(drawing.config)
+    generator = TabularGenerator.load(model) if model else _new(section)
+    refuse_unconditional(generator.config)
     with show_progress() as display:
         with display.step("read") as move:
             if model:
-                declared, table = drawing.schema, read(data, schema=drawing.schema).table
+                declared, table = generator.schema, read(data, schema=generator.schema).table
             else:
                 declared, source = read_with_schema(data, schema)
                 table = source.table
             if not synthetic_only:
                 refuse_taken(table, mark)
             found = count_classes(table, declared, target)
-            added = rows_to_add(found, wanted_counts(counts, found) if counts else ratio)
-            if not added:
-                raise ResamplingError("a class must lack rows", actual="none that does", remedy="ask for more rows")
-            refuse_unlearnable(found, added, drawing.transform_config.protect)
+            added = classes_to_add(found, ratio, counts, fewest=generator.transform_config.protect)
             move(1.0, f"{table.num_rows:,} rows, {len(found)} classes")
         if not model:
             with display.step("fit") as move:
-                from flows.learning import shown
-
-                drawing.fit(table, declared, seed=seed, budget_s=section.budget, on_progress=shown(move))
+                generator.fit(table, declared, seed=seed, budget_s=section.budget, on_progress=shown(move))
         with display.step("sample"):
-            drawn = draw_synthetic(drawing, target, added, seed=seed, guidance=guidance)
+            drawn = draw_synthetic(generator, target, added, seed=seed, guidance=guidance)
             check_table(drawn, declared)
     written = drawn if synthetic_only else with_original_rows(table, drawn, mark)
     write_table(written, output, spreadsheet_safe=False)

@@ -5,7 +5,8 @@
 hides 30 % of the cells of train and holdout rows (MCAR, MAR, MNAR), learns the train rows as they are left, fills the
 holdout rows, and compares with what was hidden: 90 % intervals of numbers, mean absolute and root mean squared error in
 standard deviations of the column, CRPS, and the share of categories that are right. Beside the families: mean and mode,
-nearest neighbours, and chained equations (scikit-learn), the last as they are by default and with draws.
+nearest neighbours, and chained equations (scikit-learn), the last as they are by default and with draws. A family fills
+with the settings of `imputer`; "vae_drawing" and the like are the models that `tabmint fit` makes.
 
 Tables, split and masks follow DiffPuter (Zhang et al. 2024, arXiv:2405.20690, and its published code): complete rows,
 70/30 at random with numpy's legacy seed 1234, the target left out; MAR: three in ten columns are never hidden, and each
@@ -38,7 +39,7 @@ from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
 from flows.duration import parse_seconds
 from generators import TabularGenerator, generator_config
-from generators.imputation import impute, place_of_bounds
+from generators.imputation import impute, imputer, place_of_bounds
 from pipeline.seeds import numpy_rng
 
 CATEGORIES = {
@@ -56,7 +57,7 @@ TARGETS = {
     "default": "default payment next month",
 }
 MECHANISMS = ("MCAR", "MAR", "MNAR")
-FAMILIES = ("flow_matching", "ddpm", "vae", "wgan_gp", "independent")
+FAMILIES = ("flow_matching", "ddpm", "vae", "wgan_gp")
 SHARE, DECIDING, LEVEL = 0.3, 0.3, 0.9
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -182,12 +183,17 @@ def by_sklearn(imputer: Any, n_draws: int, case: Case) -> Filled:
     return Filled(mean, median, [dummies.decode(x, holdout) for x in found[:n_draws]])
 
 
-def by_family(kind: str, budget_s: float | None, n_draws: int, case: Case) -> Filled:
+def by_family(generator: TabularGenerator, budget_s: float | None, n_draws: int, case: Case) -> Filled:
     """Fill by one of our families."""
     train, holdout = with_gaps(case.train, case.hidden_train), with_gaps(case.holdout, case.hidden)
-    generator = TabularGenerator(generator_config(kind)).fit(train, seed=0, budget_s=budget_s)
+    generator.fit(train, seed=0, budget_s=budget_s)
     imputed = impute(generator, holdout, n_imputations=n_draws, seed=0)
     return Filled(imputed.single("mean"), imputed.single("median"), list(imputed.tables))
+
+
+def drawing(kind: str, **settings: Any) -> TabularGenerator:
+    """Return a generator with the settings that `tabmint fit` has: made to draw rows, those with missing cells too."""
+    return TabularGenerator(generator_config(kind, **settings))
 
 
 def scores(case: Case, filled: Filled) -> dict[str, Any]:
@@ -238,7 +244,7 @@ def _of_draws(draws: Floats, truth: Floats, hidden: Bools, numbers: list[str]) -
 
 def methods(arguments: argparse.Namespace) -> dict[str, Callable[[Case], Filled]]:
     """Return what fills, by name."""
-    n = arguments.draws
+    n, settings = arguments.draws, {"members": arguments.members, "training": {"steps": arguments.steps}}
 
     def chained(case: Case, *, draw: bool) -> Filled:
         return by_sklearn(IterativeImputer(sample_posterior=draw, random_state=0), n * draw, case)
@@ -250,7 +256,10 @@ def methods(arguments: argparse.Namespace) -> dict[str, Callable[[Case], Filled]
         "mice_draws": lambda case: chained(case, draw=True),
     }
     for kind in FAMILIES:
-        known[kind] = lambda case, kind=kind: by_family(kind, arguments.budget, n, case)
+        known[kind] = lambda case, kind=kind: by_family(imputer(kind, **settings), arguments.budget, n, case)
+        known[f"{kind}_drawing"] = lambda case, kind=kind: by_family(
+            drawing(kind, **settings), arguments.budget, n, case
+        )
     return {name: known[name] for name in arguments.methods}
 
 
@@ -275,8 +284,11 @@ def main() -> None:
     parser.add_argument("--tables", nargs="*", choices=CATEGORIES, default=list(CATEGORIES))
     parser.add_argument("--mechanisms", nargs="+", choices=MECHANISMS, default=list(MECHANISMS))
     baselines = ["mean", "knn", "mice", "mice_draws"]
-    parser.add_argument("--methods", nargs="+", default=[*baselines, "flow_matching"], choices=[*baselines, *FAMILIES])
-    parser.add_argument("--budget", type=lambda text: None if text == "none" else parse_seconds(text), default=60.0)
+    ours = [*FAMILIES, *(f"{kind}_drawing" for kind in FAMILIES)]
+    parser.add_argument("--methods", nargs="+", default=[*baselines, "flow_matching"], choices=[*baselines, *ours])
+    parser.add_argument("--budget", type=parse_seconds, help="of each fit; otherwise what is planned")
+    parser.add_argument("--steps", type=int, help="of each fit; otherwise what is planned")
+    parser.add_argument("--members", type=int, help="of each family; otherwise what is planned")
     parser.add_argument("--draws", type=int, default=39)
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--holdout", type=int, default=2_000)

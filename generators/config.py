@@ -57,6 +57,11 @@ class TrainingConfig(Config):
 class FamilyConfig(Config, ABC):
     """The settings of a family, which know how to build it; a family adds its `kind`."""
 
+    @property
+    def hides_missing(self) -> bool:
+        """Whether missing cells are not learned, and never drawn."""
+        return False
+
     @abstractmethod
     def build(self, layout: Layout, n_rows: int, rng: torch.Generator) -> Model:
         """Return the untrained model for `n_rows` train rows of the given layout."""

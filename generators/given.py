@@ -11,6 +11,8 @@ from torch import Tensor
 
 from pipeline.encoded import BoolArray, Encoded, Layout
 
+UNOBSERVED = -1
+"""In place of the token of a train cell of which nothing is known: it is not learned, and others are not told of it."""
 Known = Mapping[int, tuple[int, float]]
 """The same cells for every row: column index -> (token, position in the bin)."""
 
@@ -102,6 +104,11 @@ class Given:
     def take(self, rows: Tensor) -> Given:
         """Return the given rows."""
         return replace(self, batch=self.batch.take(rows), mask=self.mask[rows])
+
+    def without(self, tokens: Tensor) -> Given:
+        """Return the same without some tokens, bool **(n_tokens,)**: they are not given, and may not be drawn."""
+        given = tokens[self.batch.tokens + torch.from_numpy(self.layout.offsets)]
+        return replace(self, mask=self.mask & ~given, allowed=self.allowed & ~tokens)
 
     def to(self, device: torch.device) -> Given:
         """Return the same on a device."""

@@ -1,14 +1,14 @@
 """Imputation: the missing cells of a table, drawn given the observed cells of their own row.
 
-A generator learns a missing cell as a token of its own, so it is trained on incomplete rows as they are. When a table
-is imputed, its missing cells are not given to the draw as missing: they are unknown, and drawn with that token
-forbidden. So a cell j comes from p(x_j | the row's observed cells, cell j is observed too), the next one given this
-draw too, and so on. This is p(x_j | the row's observed cells), which is what imputation needs, where a cell's being
-missing does not depend on its value once the row's observed cells are known: where cells are missing completely at
-random, and where they are missing at random given columns that are never missing. See Mohan, Pearl and Tian 2013,
-"Graphical models for inference with missing data" (NIPS 26), and on weaker readings of the term Seaman et al. 2013,
-"What is meant by missing at random?", doi:10.1214/13-STS415. Where the missing values themselves decide, as incomes
-that are withheld because they are high, no method that knows only the table can be right.
+A generator is trained on incomplete rows as they are, and learns a missing cell as a token of its own, or with the
+settings of `imputer` not at all. When a table is imputed, its missing cells are unknown to the draw, rather than known
+to be missing, and are drawn with that token forbidden. So a cell j comes from p(x_j | the row's observed cells, cell j
+is observed too), the next one given this draw too, and so on. This is p(x_j | the row's observed cells), which is what
+imputation needs, where a cell's being missing does not depend on its value once the row's observed cells are known:
+where cells are missing completely at random, and where they are missing at random given columns that are never missing.
+See Mohan, Pearl and Tian 2013, "Graphical models for inference with missing data" (NIPS 26), and on weaker readings of
+the term Seaman et al. 2013, "What is meant by missing at random?", doi:10.1214/13-STS415. Where the missing values
+themselves decide, as incomes that are withheld because they are high, no method that knows only the table can be right.
 
 One draw for each missing cell makes a table in which every relation is as strong as it should be, but which looks more
 certain than it is; several show by their spread what is not known. Analyse each and `pool` the results; Rubin 1987,
@@ -40,10 +40,37 @@ from pipeline.source import load
 from .base import TabularGenerator
 from .completion import read_incomplete
 from .pooling import refuse_level
+from .registry import generator_config
+from .tokens_then_values import TokensThenValuesConfig
 
+SETTINGS: dict[str, Any] = {"missing": "unobserved", "ordered_share": 0.0}
+"""What suits imputation, for the families that have these settings."""
 Table: TypeAlias = pa.Table | pd.DataFrame
 Centre = Literal["median", "mean"]
 Indices = npt.NDArray[np.int64]
+
+
+def imputer(kind: str = "flow_matching", **settings: Any) -> TabularGenerator:
+    """Return an unfitted generator with the settings that suit imputation.
+
+    Flow matching and DDPM then learn complete rows from what is observed of them, and in all train rows what follows
+    from a random set of known cells, rather than, in half of them, the order in which whole rows are drawn. Rows that
+    it draws have no missing cells. Every other kind learns as it always does.
+
+    Args:
+        kind: of the family.
+        **settings: of that kind, in place of what suits.
+
+    Raises:
+        ConfigError: as `generator_config`.
+
+    Example:
+        >>> imputer("ddpm", depth=1).config.missing
+        'unobserved'
+    """
+    usual = generator_config(kind)
+    own = SETTINGS if isinstance(usual, TokensThenValuesConfig) else {}
+    return TabularGenerator(generator_config(kind, **(own | settings)))
 
 
 def impute(
@@ -57,7 +84,7 @@ def impute(
     """Draw the missing cells of a table, several times, given the observed cells of their own row.
 
     Args:
-        generator: fitted, on this table or on one like it.
+        generator: fitted, on this table or on one like it; best one made by `imputer`.
         table: its columns are the generator's; those that are not modelled may be absent, and are left as they are.
             Cells may be missing in any column, whether train had missing cells there or not.
         n_imputations: how often each missing cell is drawn.

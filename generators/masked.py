@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from pipeline.encoded import Layout
 
-from .given import Batch, Given
+from .given import UNOBSERVED, Batch, Given
 from .heads import ColumnHeads, TokenHead, draw_tokens
 from .nets import Trunk
 from .schedule import draw_known, known_first
@@ -71,14 +71,16 @@ class MaskedTokens(nn.Module):
         """Return -log p(token | those of lower rank) of each cell **(batch, n_columns)**.
 
         Args:
-            tokens: int64 **(batch, n_columns)**.
+            tokens: int64 **(batch, n_columns)**; cells that are `UNOBSERVED` have no nats, and no other cell sees them.
             rank: int64 of the same shape, an order of the columns for each row.
             rng: of the dropout; None where there is none.
         """
+        observed, tokens = tokens != UNOBSERVED, tokens.clamp(min=0)
         vectors = self.matrix.vectors(tokens)
-        earlier = rank.unsqueeze(1) < rank.unsqueeze(2)
+        earlier = (rank.unsqueeze(1) < rank.unsqueeze(2)) & observed.unsqueeze(1)
         state = torch.bmm(earlier.to(vectors.dtype), vectors)
-        return self.head.negative_log_likelihood(self.trunk(state + self.asked, rng), tokens)
+        nats = self.head.negative_log_likelihood(self.trunk(state + self.asked, rng), tokens)
+        return torch.where(observed, nats, 0.0)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Return nats per row **(batch,)** with dropout, along the sampling order or behind a random set of cells."""

@@ -6,7 +6,7 @@ Both learn the tokens with `MaskedTokens`, which are one process in two language
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from pydantic import Field
@@ -30,6 +30,9 @@ class TokensThenValuesConfig(TrainedConfig):
         ordered_share: the part of training rows that are learned along the sampling order; in the others a random set
             of cells comes first, which is what conditions on any subset of columns need.
         value_width: of the value network's hidden state.
+        missing: "level" learns a missing cell as a value of its own, so that drawn rows have as many of them as train.
+            "unobserved" learns complete rows from what is observed of them, which `imputation` is sharper with: missing
+            cells are not learned, other cells are not told of them, and none is drawn.
     """
 
     width: int | None = Field(default=None, ge=8)
@@ -37,6 +40,12 @@ class TokensThenValuesConfig(TrainedConfig):
     dropout: float | None = Field(default=None, ge=0, lt=1)
     ordered_share: float = Field(default=0.5, ge=0, le=1)
     value_width: int = Field(default=64, ge=8)
+    missing: Literal["level", "unobserved"] = "level"
+
+    @property
+    def hides_missing(self) -> bool:
+        """Whether missing cells are not learned, and never drawn."""
+        return self.missing == "unobserved"
 
 
 class ValuePart(nn.Module):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pipeline.encoded import Layout
 
 from .diffusion import Denoiser, NoiseSchedule, bound_weights, diffuse, draw_indices, score_from_epsilon, undo_diffusion
-from .given import Batch, Given
+from .given import UNOBSERVED, Batch, Given
 from .heads import TokenEmbedding
 from .nets import Trunk, fourier_features, linear
 from .schedule import draw_known, stratified_times
@@ -94,10 +94,10 @@ class ValueDiffusion(ValuePart):
     def view(self, tokens: Tensor, *, hidden: Tensor | None = None, given: Tensor | None = None) -> View:
         """Return the view of rows with these tokens; masks **(batch, n_columns)** say what is hidden, and given."""
         nothing = torch.zeros_like(tokens, dtype=torch.bool)
-        seen = nothing.logical_not() if hidden is None else ~hidden
+        seen = (tokens != UNOBSERVED) if hidden is None else (tokens != UNOBSERVED) & ~hidden
         given = nothing if given is None else given
         visible = self.cells.present(tokens) & seen[:, self.cells.columns]
-        return View(self.embedding(tokens, seen), visible, given[:, self.cells.columns] & visible)
+        return View(self.embedding(tokens.clamp(min=0), seen), visible, given[:, self.cells.columns] & visible)
 
     def v(self, x: Tensor, k: Tensor | int, view: View, rng: torch.Generator | None) -> Tensor:
         """Return the estimate of v **(batch, n_valued)**.

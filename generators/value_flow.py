@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipeline.encoded import Layout
 
-from .given import Batch, Given
+from .given import UNOBSERVED, Batch, Given
 from .heads import TokenEmbedding
 from .nets import Trunk, fourier_features, linear
 from .schedule import linear_path, logit_normal_times, normal_velocity, stratified_times
@@ -48,7 +48,7 @@ class ValueFlow(ValuePart):
 
     def context(self, tokens: Tensor) -> Tensor:
         """Return **(batch, width)**: what the velocity knows of the tokens, the same at all times."""
-        context: Tensor = self.embedding(tokens, torch.ones_like(tokens, dtype=torch.bool))
+        context: Tensor = self.embedding(tokens.clamp(min=0), tokens != UNOBSERVED)
         return context
 
     def velocity(self, x: Tensor, t: Tensor, context: Tensor, rng: torch.Generator | None) -> Tensor:

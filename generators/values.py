@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pipeline.encoded import Layout
 
-from .given import Batch, Given
+from .given import UNOBSERVED, Batch, Given
 
 SMALLEST_POSITION = 2.0**-20
 
@@ -29,9 +29,8 @@ class CellValues(nn.Module):
 
     def present(self, tokens: Tensor) -> Tensor:
         """Return bool **(batch, n_valued)**: which cells carry a value at all."""
-        places = torch.arange(len(self.columns), device=tokens.device)
-        present: Tensor = self.valued_tokens[places, tokens[:, self.columns]]
-        return present
+        places, tokens = torch.arange(len(self.columns), device=tokens.device), tokens[:, self.columns]
+        return self.valued_tokens[places, tokens.clamp(min=0)] & (tokens != UNOBSERVED)
 
     def given(self, given: Given) -> tuple[Tensor, Tensor]:
         """Return which cells have a value that is given, and these on the normal scale, both **(batch, n_valued)**."""

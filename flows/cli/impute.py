@@ -100,16 +100,16 @@ def _fitted(
 ) -> tuple[TabularGenerator, pa.Table]:
     """Return a generator, the saved one or one that learns the table, and the table."""
     from flows.inputs import read_with_schema
-    from flows.learning import new_generator, shown
-    from flows.settings import GeneratorSection
+    from flows.learning import shown
     from generators import TabularGenerator
     from generators.completion import read_incomplete
+    from generators.imputation import imputer
 
     if model is not None:
         generator = TabularGenerator.load(model)
         with display.step("read"):
             return generator, read_incomplete(data, generator.schema)
-    generator = new_generator(GeneratorSection(kind=kind, budget=budget_s))
+    generator = imputer(kind)
     with display.step("read"):
         schema, source = read_with_schema(data)
     with display.step("fit") as move:

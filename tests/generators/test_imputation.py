@@ -1,5 +1,6 @@
 import datetime as dt
 import math
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -7,16 +8,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import torch
 
 from generators import TabularGenerator, generator_config
-from generators.imputation import Imputed, impute, place_of_bounds
+from generators.given import UNOBSERVED, Batch, Given
+from generators.imputation import Imputed, impute, imputer, place_of_bounds
+from generators.masked import MaskedTokens
 from generators.pooling import pool
 from pipeline.errors import ConfigError, SchemaError
 from pipeline.fingerprint import fingerprint
 from pipeline.inference import infer
 from pipeline.schema import Schema
 
-from .tables import people
+from .tables import people, rng, token_layout
 
 NEW_YEAR, HOUR = dt.datetime(2024, 1, 1), dt.timedelta(hours=1)
 
@@ -201,6 +205,42 @@ def test_a_linear_relation_is_recovered_with_intervals_that_hold():
     error = imputed.single("mean").y - holdout.y
     assert math.sqrt((error**2).mean()) < 0.65  # knowing x leaves 0.5; knowing nothing leaves 2.1
     assert np.corrcoef(imputed.tables[0].x, imputed.tables[0].y)[0, 1] > 0.85
+
+
+# -- what is missing is not learned
+
+
+@pytest.mark.parametrize("kind", ["flow_matching", "ddpm"])
+def test_an_imputer_learns_complete_rows_and_draws_no_missing_cell(kind):
+    rng = np.random.default_rng(0)
+    sex, number = rng.integers(0, 2, 400), rng.normal(size=400)
+    frame = pd.DataFrame({"sex": np.array(["f", "m"])[sex], "x": sex * 10 + number, "y": number})
+    train = frame.mask(rng.random(frame.shape) < 0.3)
+    generator = imputer(kind, members=1, training={"steps": 20}).fit(train, seed=0)
+    assert generator.sample(300, seed=0).notna().all(axis=None)
+    assert np.isfinite(generator.log_density(train).values).all()
+    kept = generator.complete(train, {name: np.ones(400, bool) for name in train}, seed=0)
+    assert (kept.notna() == train.notna()).all(axis=None)
+
+
+def test_a_cell_that_is_not_observed_is_not_learned_and_others_are_not_told_of_it():
+    layout = token_layout(3, 4, 5)
+    net = MaskedTokens(layout, 16, 1, 0.0, 0.5, rng())
+    rows = torch.tensor([[1, 2, 3], [1, UNOBSERVED, 3]])
+    rank = torch.tensor([[2, 0, 1]]).expand(2, 3)
+    complete, gap = net.nats(rows, rank, None)
+    assert gap[1] == 0 and (gap[[0, 2]] != complete[[0, 2]]).all()
+    alone = net.nats(torch.tensor([[1, UNOBSERVED, 3]]), torch.tensor([[1, 2, 0]]), None)[0]
+    assert torch.allclose(gap, alone)  # the place of an unobserved cell in the order changes nothing
+
+
+def test_a_token_without_which_rows_are_drawn_is_neither_given_nor_drawn():
+    tokens = torch.tensor([[0, 1], [1, 1]])
+    given = Given.nothing(2, token_layout(2, 2))
+    given = replace(given, batch=Batch(tokens, given.batch.values), mask=torch.ones(2, 2, dtype=torch.bool))
+    left = given.without(torch.tensor([True, False, False, False]))
+    assert left.mask.tolist() == [[False, True], [True, True]]
+    assert left.allowed.tolist() == [False, True, True, True]
 
 
 # -- pooling

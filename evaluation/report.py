@@ -117,6 +117,16 @@ class Series(Config):
     shares: tuple[float, ...]
 
 
+class Quantiles(Config):
+    """Where the 5 %, 10 %, ... 95 % quantiles of a table lie among the train rows, less where train's own lie.
+
+    Ranks of train in [-1, 1]: above 0, the table's quantile is larger than train's. No value of a row can be told.
+    """
+
+    table: Literal["holdout", "synthetic"]
+    shifts: tuple[Number, ...]
+
+
 class ColumnProfile(Config):
     """One column of the three tables, as shares over common bins; levels carried by too few rows are pooled.
 
@@ -129,6 +139,7 @@ class ColumnProfile(Config):
     labels: tuple[str, ...]
     series: tuple[Series, ...]
     measurements: tuple[Measurement, ...]
+    quantiles: tuple[Quantiles, ...] = ()
 
 
 class PairProfile(Config):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pipeline.schema import Schema
 
 from .config import EvaluationConfig
+from .constraints import judge_constraints
 from .deadline import IMPORTANCE, Clock, Deadline, LeftOut
 from .features import Frames, frames_of
 from .fidelity.detection import measure_detection
@@ -16,7 +17,7 @@ from .fidelity.marginals import measure_marginals
 from .fidelity.pairs import measure_pairs
 from .fidelity.profiles import profile_columns
 from .fidelity.subgroups import measure_subgroups
-from .gate import Gates, judge
+from .gate import Gates, judge, worst
 from .measurement import Family, Measurement
 from .metric import Findings, Metric
 from .privacy.gate_tests import measure_inference, measure_membership, measure_records
@@ -91,6 +92,8 @@ def evaluate(
     tests = tuple(test for found in findings for test in found.tests)
     tests += tuple(left.tests(tests, gates))
     results, verdict = judge(measurements, tests, gates)
+    if (constraints := judge_constraints(tables)) is not None:
+        results, verdict = (*results, constraints), worst([verdict, constraints.verdict])
     announce("report")
     return Report(
         verdict=verdict,

@@ -12,13 +12,14 @@ import pyarrow as pa
 
 from ..features import ROLES, Feature, Frame, Frames, Role
 from ..measurement import Measurement, Unmeasured
-from ..report import MISSING_LABEL, OTHER_LABEL, ColumnProfile, Series
+from ..report import MISSING_LABEL, OTHER_LABEL, ColumnProfile, Quantiles, Series
 from ..statistics import FloatArray, IntArray, shares
 
 MIN_CARRIERS = 5
 """Levels carried by fewer train rows are pooled, and so many train rows lie beyond the outermost edges."""
 MAX_LEVELS = 20
 N_BINS = 16
+PROBABILITIES = np.arange(1, 20) / 20
 TAIL = 0.01
 
 
@@ -55,7 +56,27 @@ def _profile(frames: Frames, index: int, measurements: tuple[Measurement, ...]) 
         labels=bins.labels,
         series=tuple(series),
         measurements=measurements,
+        quantiles=() if feature.categorical else _quantiles(frames, index),
     )
+
+
+def _quantiles(frames: Frames, index: int) -> tuple[Quantiles, ...]:
+    """Return where the quantiles of holdout and synthetic lie among train; none where a table has no value."""
+    known = {role: x[~np.isnan(x)] for role in ROLES for x in [_column(frames, role, index)]}
+    if not all(map(len, known.values())):
+        return ()
+    train = np.sort(known["train"])
+    own = _ranks(train, train)
+    shifts = {role: _ranks(train, known[role]) - own for role in ROLES if role != "train"}
+    return tuple(Quantiles(table=role, shifts=tuple(x.round(4).tolist())) for role, x in shifts.items())
+
+
+def _ranks(train: FloatArray, values: FloatArray) -> FloatArray:
+    """Return the share of sorted train values below each quantile of others; of equal ones half."""
+    quantiles = np.quantile(values, PROBABILITIES, method="inverted_cdf")
+    sides = [np.searchsorted(train, quantiles, side=side) for side in ("left", "right")]
+    ranks: FloatArray = (sides[0] + sides[1]) / (2 * len(train))
+    return ranks
 
 
 def _with_missing(bins: Bins) -> Bins:

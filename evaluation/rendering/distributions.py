@@ -9,6 +9,8 @@ from ..wording import percent, short
 from .svg import figure
 
 MAX_LEVELS = 12
+SMALLEST_REACH = 0.02
+"""The scale of quantile plots: differences below it are those of chance in tables of some hundred rows."""
 
 
 def column_chart(profile: ColumnProfile) -> Markup:
@@ -25,6 +27,40 @@ def column_chart(profile: ColumnProfile) -> Markup:
     """
     is_ordered = profile.kind in {"continuous", "integer", "timestamp", "date", "duration"}
     return _step_chart(profile) if is_ordered else _level_chart(profile)
+
+
+def quantile_chart(profile: ColumnProfile) -> Markup:
+    """Return how far the quantiles of holdout and synthetic are from train's: the line of zero is train itself.
+
+    It is the quantile plot with its diagonal laid flat (a worm plot): van Buuren and Fredriks 2001,
+    doi:10.1002/sim.746.
+
+    Example:
+        >>> from evaluation.report import Quantiles
+        >>> worm = Quantiles(table="synthetic", shifts=(0.01,) * 19)
+        >>> profile = ColumnProfile(
+        ...     column="age", kind="integer", labels=(), series=(), measurements=(), quantiles=(worm,)
+        ... )
+        >>> quantile_chart(profile).count("<polyline")
+        1
+
+    """
+    largest = max((abs(shift) for one in profile.quantiles for shift in one.shifts), default=0.0)
+    reach = max(largest, SMALLEST_REACH)
+    parts = [Markup('<path class="axis" d="M8 32.5H312"/>')]
+    for one in profile.quantiles:
+        step = 304 / (len(one.shifts) + 1)
+        points = " ".join(f"{8 + step * (i + 1):.1f},{32 - 26 * x / reach:.1f}" for i, x in enumerate(one.shifts))
+        parts.append(Markup('<polyline class="line {}" points="{}"/>').format(one.table, points))
+    scale = Markup(
+        '<text class="label faint" x="8" y="9">+{0}</text><text class="label faint" x="8" y="74">−{0}</text>'
+    )
+    name = Markup('<text class="label end faint" x="312" y="74">quantiles 5 % to 95 %, from train’s</text>')
+    parts += [scale.format(percent(reach)), name]
+    said = ", ".join(f"{one.table} at most {percent(max(map(abs, one.shifts)))}" for one in profile.quantiles)
+    return figure(
+        "quantiles", (320, 78), f"Quantiles of {short(profile.column)}", f"distance from train: {said}", parts
+    )
 
 
 def _step_chart(profile: ColumnProfile) -> Markup:

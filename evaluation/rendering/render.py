@@ -102,7 +102,13 @@ def _environment() -> Environment:
     shown |= {"typeset": view.typeset, "amount": view.amount}
     environment.filters |= words | shown | {"pair_difference": heat_maps.pair_difference}
     figures: list[Callable[..., Markup]] = [charts.range_chart, charts.part_chart, charts.bar_chart, charts.line_chart]
-    figures += [trend_chart, distributions.column_chart, heat_maps.heat_map, heat_maps.heat_names]
+    figures += [
+        trend_chart,
+        distributions.column_chart,
+        distributions.quantile_chart,
+        heat_maps.heat_map,
+        heat_maps.heat_names,
+    ]
     environment.globals |= {figure.__name__: figure for figure in figures}
     environment.globals |= {"titles": FAMILIES, "concepts": CONCEPTS, "verdicts": VERDICTS}
     environment.globals |= {"decisions_taken": since.DECISIONS}

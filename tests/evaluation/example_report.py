@@ -24,6 +24,7 @@ from evaluation.report import (
     NatsDifference,
     PairProfile,
     PrivacyTest,
+    Quantiles,
     Report,
     ReportedColumn,
     RunIdentity,
@@ -145,7 +146,15 @@ def profile(name: str, kind: str, place: int, levels: Sequence[str] = LEVELS) ->
         metric, "marginals", value, interval=(0.8 * value, 1.2 * value), ceiling=0.004, floor=0.4, subject=name
     )
     missing = measured("missing_rate_error", "marginals", 0.001 * place, ceiling=0.002, subject=name)
-    return ColumnProfile(column=name, kind=kind, labels=labels, series=tuple(series), measurements=(error, missing))
+    worms = [] if kind in {"categorical", "boolean"} else [("holdout", 0.004), ("synthetic", 0.003 * place)]
+    quantiles = [
+        Quantiles.model_validate({"table": table, "shifts": tuple((noise * rng.standard_normal(19)).cumsum().tolist())})
+        for table, noise in worms
+    ]
+    return ColumnProfile(
+        column=name, kind=kind, labels=labels, series=tuple(series), measurements=(error, missing),
+        quantiles=tuple(quantiles),
+    )  # fmt: skip
 
 
 def pair(first: str, second: str, place: int) -> PairProfile:

@@ -182,3 +182,9 @@ def test_names_and_levels_are_text_only(text: str) -> None:
         assert len(chart) < 8_000
         assert "\x00" not in chart
         assert "\u202e" not in chart or text in HOSTILE[3]
+
+
+def test_quantiles_are_drawn_against_those_of_train_on_a_scale_that_holds_them() -> None:
+    chart = distributions.quantile_chart(profile("age", "integer", 9))
+    heights = [float(y) for y in re.findall(r",(-?[\d.]+)", " ".join(re.findall(r'points="([^"]+)"', chart)))]
+    assert chart.count("<polyline") == 2 and min(heights) >= 6 - 0.05 and max(heights) <= 58 + 0.05

@@ -236,3 +236,13 @@ def test_tables_that_do_not_belong_together_are_refused() -> None:
     words = whole.set_column(0, "income", pa.array(["high"] * 10))
     with pytest.raises(SchemaError, match='column "income"'):
         frames_of(Tables(SCHEMA, whole, whole, words))
+
+
+def test_quantiles_are_told_as_ranks_of_train_and_are_zero_for_the_same_rows() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 12, 4_000) * 1.0 + rng.random(4_000) * (rng.random(4_000) < 0.5)
+    table, shifted = pa.table({"x": x}), pa.table({"x": np.quantile(x, np.clip(rng.random(4_000) + 0.1, 0, 1))})
+    (found,) = profile_columns(frames_of(Tables(infer(table), table, table, shifted)), {})
+    shifts = {one.table: np.array(one.shifts) for one in found.quantiles}
+    assert (shifts["holdout"] == 0).all()
+    assert shifts["synthetic"][:17] == pytest.approx(0.1, abs=0.05)  # an atom has a share of 0.04

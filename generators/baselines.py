@@ -49,11 +49,20 @@ class Independent(Model):
         """Exact, but for the positions in bins."""
         return "encoded_space" if self.layout.valued else "exact"
 
-    def log_density(self, batch: Batch, rng: torch.Generator) -> Tensor:  # noqa: ARG002  nothing is estimated
+    def log_density(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Return the sum of the columns' log train frequencies **(batch,)**."""
-        logs = [torch.from_numpy(column.counts).double() for column in self.layout.columns]
-        parts = [(c / c.sum()).log()[tokens] for c, tokens in zip(logs, batch.tokens.unbind(1), strict=True)]
-        return torch.stack(parts).sum(0)
+        return -self.nats_by_term(batch, rng).sum(1)
+
+    def nats_by_term(self, batch: Batch, rng: torch.Generator) -> Tensor:  # noqa: ARG002  nothing is estimated
+        """Return the negative log train frequency of each cell **(batch, n_columns)**."""
+        counts = [torch.from_numpy(column.counts).double() for column in self.layout.columns]
+        parts = [-(c / c.sum()).log()[tokens] for c, tokens in zip(counts, batch.tokens.unbind(1), strict=True)]
+        return torch.stack(parts, dim=1)
+
+    def conditionals(self, batch: Batch, rng: torch.Generator) -> list[Tensor]:  # noqa: ARG002  nothing is estimated
+        """Return the log train frequencies for every row: no cell depends on another."""
+        counts = [torch.from_numpy(column.counts).double() for column in self.layout.columns]
+        return [(c / c.sum()).log().expand(len(batch), -1) for c in counts]
 
 
 class Bootstrap(Model):

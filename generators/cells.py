@@ -80,21 +80,19 @@ class CellDecoder(nn.Module):
         return start
 
     def negative_log_likelihood(
-        self, z: Tensor, batch: Batch, rank: Tensor, rng: torch.Generator | None, cell_dropout: float = 0.0
+        self, z: Tensor, batch: Batch, rank: Tensor | None, rng: torch.Generator | None, cell_dropout: float = 0.0
     ) -> Tensor:
         """Return -log p(cell | z, earlier cells) in nats **(batch, n_columns)**.
 
         Args:
             z: the latent vectors **(batch, latent_size)**.
             batch: the rows.
-            rank: **(batch, n_columns)**: a cell is earlier than those of higher rank.
+            rank: **(batch, n_columns)**: a cell is earlier than those of higher rank; None: than all others.
             rng: of the dropout; None where there is none.
             cell_dropout: the part of earlier cells that is hidden.
         """
-        x = self.values.normal(batch)
-        tokens = self.matrix.vectors(batch.tokens)
-        cells = tokens.index_add(1, self.values.columns, (x.unsqueeze(2) * self.slopes).to(tokens.dtype))
-        earlier = rank.unsqueeze(1) < rank.unsqueeze(2)
+        x, tokens, cells = self._vectors(batch)
+        earlier = _others(batch.tokens) if rank is None else rank.unsqueeze(1) < rank.unsqueeze(2)
         if cell_dropout:
             earlier &= torch.rand(earlier.shape, generator=rng, device=z.device) >= cell_dropout
         state = self.start(z, rng).unsqueeze(1) + torch.bmm(earlier.to(cells.dtype), cells)
@@ -107,6 +105,18 @@ class CellDecoder(nn.Module):
             density = self.value_head.log_density(hidden[column], vectors[column], value, place)
             nll[column] = nll[column] - density * present
         return torch.stack(nll, dim=1)
+
+    def log_probs_given_others(self, z: Tensor, batch: Batch) -> list[Tensor]:
+        """Return log p(token | z, all other cells) of every token of each column **(batch, size)** in nats."""
+        cells = self._vectors(batch)[2]
+        state = self.start(z, None).unsqueeze(1) + cells.sum(1, keepdim=True) - cells
+        return self.token_head.log_probs(self.trunk(state + self.column, None))
+
+    def _vectors(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return values on the normal scale **(batch, n_valued)**, and the vectors of tokens and of whole cells."""
+        x = self.values.normal(batch)
+        tokens = self.matrix.vectors(batch.tokens)
+        return x, tokens, tokens.index_add(1, self.values.columns, (x.unsqueeze(2) * self.slopes).to(tokens.dtype))
 
     def log_prob_of_given(self, z: Tensor, given: Given, order: Iterable[int]) -> Tensor:
         """Return log p(given cells | z) **(batch,)** in nats, in each row along an order of all columns.
@@ -291,6 +301,11 @@ class Chain:
         """Return 1 where the token carries a value and 0 elsewhere **(batch,)**."""
         valued = torch.from_numpy(self.decoder.layout.columns[column].valued).to(token.device)
         return valued[token].float()
+
+
+def _others(tokens: Tensor) -> Tensor:
+    """Return bool **(batch, n_columns, n_columns)**: of each cell, which are not itself."""
+    return ~torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device).expand(len(tokens), -1, -1)
 
 
 def pick(logits: Tensor, rng: torch.Generator | None) -> Tensor:

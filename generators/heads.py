@@ -52,6 +52,18 @@ class TokenHead(nn.Module):
         nats = [F.cross_entropy(logits.float() + bias, token, reduction="none") for logits, bias, token in cells]
         return torch.stack(nats, dim=1)
 
+    def log_probs(self, hidden: Tensor) -> list[Tensor]:
+        """Return log p of every token of each column **(batch, size)** in nats from a hidden state per cell.
+
+        Args:
+            hidden: **(batch, n_columns, width)**.
+        """
+        biases = torch.split(self.bias, self.sizes)
+        return [
+            (logits.float() + bias).log_softmax(1)
+            for logits, bias in zip(self.matrix.logits(hidden), biases, strict=True)
+        ]
+
     def columns(self) -> ColumnHeads:
         """Return the heads column by column, for sampling: the matrix is built once."""
         return ColumnHeads(self.matrix(), self.bias, self.bounds)

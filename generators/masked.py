@@ -82,6 +82,15 @@ class MaskedTokens(nn.Module):
         nats = self.head.negative_log_likelihood(self.trunk(state + self.asked, rng), tokens)
         return torch.where(observed, nats, 0.0)
 
+    def conditionals(self, tokens: Tensor) -> list[Tensor]:
+        """Return log p(token | all others of its row) of every token of each column **(batch, size)**.
+
+        No cell is told of those that are `UNOBSERVED`.
+        """
+        vectors = self.matrix.vectors(tokens.clamp(min=0)) * (tokens != UNOBSERVED).unsqueeze(2)
+        others = vectors.sum(1, keepdim=True) - vectors
+        return self.head.log_probs(self.trunk(others + self.asked, None))
+
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Return nats per row **(batch,)** with dropout, along the sampling order or behind a random set of cells."""
         known = draw_known(len(batch), self.rank, self.ordered_share, rng)

@@ -72,6 +72,28 @@ class Mixture(Model):
         logs = torch.stack([member.log_density(batch, rng) for member in self._models()])
         return logs.logsumexp(0) - math.log(len(logs))
 
+    @property
+    def joint_terms(self) -> tuple[str, ...]:
+        """Those of every member, and what it costs that a row does not tell its member."""
+        return (*self._models()[0].joint_terms, "choice of member")
+
+    def nats_by_term(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return the members' terms, weighted by how likely each drew the row, and what the sum lacks.
+
+        With r_m = p_m / sum of all, -log of the mean of p_m is the sum of -r_m log p_m and r_m log(M r_m); the last is
+        between 0 and log M for M members.
+        """
+        terms = torch.stack([member.nats_by_term(batch, rng) for member in self._models()])
+        logs = -terms.sum(2)
+        mean = (logs.softmax(0).unsqueeze(2) * terms).sum(0)
+        score = math.log(len(logs)) - logs.logsumexp(0)
+        return torch.cat([mean, (score - mean.sum(1)).unsqueeze(1)], dim=1)
+
+    def conditionals(self, batch: Batch, rng: torch.Generator) -> list[Tensor]:
+        """Return the log of the mean of the members' probabilities: as a cell is drawn where all others are given."""
+        members = zip(*(member.conditionals(batch, rng) for member in self._models()), strict=True)
+        return [torch.stack(logs).logsumexp(0) - math.log(len(logs)) for logs in members]
+
     def diagnostics(self, held_out: Batch, rng: torch.Generator) -> dict[str, Any]:
         """Return the diagnostics of each member."""
         return {"members": [member.diagnostics(held_out, rng) for member in self._models()]}

@@ -110,6 +110,30 @@ class Model(nn.Module, ABC):
         """
         raise UnsupportedError("a density needs a likelihood model", actual=self.density_kind)
 
+    @property
+    def joint_terms(self) -> tuple[str, ...]:
+        """The names of what `nats_by_term` returns beside the columns."""
+        return ()
+
+    def nats_by_term(self, batch: Batch, rng: torch.Generator) -> Tensor:  # noqa: ARG002  families with one use both
+        """Return what -log p of each row is the sum of, in nats **(batch, n_columns + len(joint_terms))**.
+
+        The terms of the columns come first, each the surprise of a cell given those before it in the sampling order.
+        The sum is that of `log_density` with the same `rng`.
+
+        Raises:
+            UnsupportedError: the family has no density.
+        """
+        raise UnsupportedError("a density needs a likelihood model", actual=self.density_kind)
+
+    def conditionals(self, batch: Batch, rng: torch.Generator) -> list[Tensor]:  # noqa: ARG002  families with one use both
+        """Return log p(token | all other cells of its row) in nats of every token of each column **(batch, size)**.
+
+        Raises:
+            UnsupportedError: the family has no density.
+        """
+        raise UnsupportedError("a density needs a likelihood model", actual=self.density_kind)
+
     def diagnostics(self, held_out: Batch, rng: torch.Generator) -> dict[str, Any]:  # noqa: ARG002  families have some
         """Return what a person who judges the fit wants to know, as plain JSON values; no row can be told from it."""
         return {}

@@ -100,11 +100,27 @@ class TokensThenValues(Model, Generic[V]):
             for name, part in parts.items()
         )
 
-    @torch.no_grad()
     def log_density(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Return log p(tokens) + log p(values | tokens), or its bound, **(batch,)** in nats."""
-        total = self.tokens.log_density(batch.tokens)
-        return total if self.values is None else total + self._value_log_density(self.values, batch, rng)
+        return -self.nats_by_term(batch, rng).sum(1)
+
+    @property
+    def joint_terms(self) -> tuple[str, ...]:
+        """The values of all columns together, which are drawn after all tokens."""
+        return () if self.values is None else ("places inside bins",)
+
+    @torch.no_grad()
+    def nats_by_term(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return -log p(token | tokens before it) of each cell, and -log p(values | tokens), or its bound."""
+        tokens = self.tokens.nats_by_column(batch.tokens)
+        if self.values is None:
+            return tokens
+        return torch.cat([tokens, -self._value_log_density(self.values, batch, rng).unsqueeze(1)], dim=1)
+
+    @torch.no_grad()
+    def conditionals(self, batch: Batch, rng: torch.Generator) -> list[Tensor]:  # noqa: ARG002  nothing is estimated
+        """Return log p(token | all other tokens of its row) **(batch, size)**; values are not looked at."""
+        return self.tokens.conditionals(batch.tokens)
 
     @torch.no_grad()
     def sample(self, given: Given, rng: torch.Generator, guidance: float = 0.0) -> Encoded:

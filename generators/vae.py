@@ -14,7 +14,8 @@ from a flow that learns where the encoder puts the rows of train.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -34,6 +35,7 @@ ACTIVE_VARIANCE = 0.01
 POOL, SMALLEST_POOL, SMALLEST_POOL_OF_A_PATTERN = 4, 4_096, 64
 CELLS_PER_BOUND = 1 << 18
 DIAGNOSED_ROWS, DIAGNOSED_SAMPLES = 2_000, 8
+MOST_CONDITIONAL_SAMPLES = 8
 
 
 class VAETraining(TrainingConfig):
@@ -90,6 +92,20 @@ class VAEConfig(TrainedConfig):
         return VAE(layout, self, n_rows, rng)
 
 
+class _Weighed(NamedTuple):
+    """A latent vector of each row's posterior.
+
+    Attributes:
+        z: **(batch, latent_size)**.
+        log_weight: log p(row, z) - log q(z | row) **(batch,)**.
+        cells: -log p(cell | z, earlier cells) **(batch, n_columns)**.
+    """
+
+    z: Tensor
+    log_weight: Tensor
+    cells: Tensor
+
+
 class VAE(Model):
     """The family: an encoder, a decoder and a prior, trained together."""
 
@@ -132,12 +148,15 @@ class VAE(Model):
 
     def log_weight(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Return log p(row, z) - log q(z | row) **(batch,)** in nats for one z of the posterior."""
+        return self._weighed(batch, rng).log_weight
+
+    def _weighed(self, batch: Batch, rng: torch.Generator) -> _Weighed:
         mean, log_variance = self.encode(batch)
         z, noise = draw_posterior(mean, log_variance, rng)
         log_posterior = normal_log_prob(noise) - log_variance.sum(1) / 2
         log_prior = normal_log_prob(z) if self.prior is None else self.prior.log_prob(z)
         cells = self.decoder.negative_log_likelihood(z, batch, self.rank.expand(len(batch), -1), None)
-        return log_prior - log_posterior - cells.sum(1)
+        return _Weighed(z, log_prior - log_posterior - cells.sum(1), cells)
 
     @property
     def density_kind(self) -> DensityKind:
@@ -151,9 +170,55 @@ class VAE(Model):
         Positions in bins have the uniform base measure on [0, 1). Source: Burda et al. 2016, "Importance weighted
         autoencoders", arXiv:1509.00519, equation 8.
         """
+        return self._in_parts(batch, lambda part: self._bound(part, self.config.importance_samples, rng))
+
+    @property
+    def joint_terms(self) -> tuple[str, ...]:
+        """What a row costs beside its cells: its place in latent space."""
+        return ("latent vector",)
+
+    @torch.no_grad()
+    def nats_by_term(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return -log p(cell | z, cells before it), over the posterior of z, and what the bound has beside them.
+
+        Cells are weighted by the importance of their latent vector. What is left of the bound is the divergence of the
+        posterior from the prior, as far as the samples show it.
+        """
+        return self._in_parts(batch, lambda part: self._terms(part, rng))
+
+    def _terms(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        n_samples = self.config.importance_samples
+        drawn = [self._weighed(batch, rng) for _ in range(n_samples)]
+        log_weights = torch.stack([one.log_weight for one in drawn])
+        share = log_weights.softmax(0).unsqueeze(2)
+        cells = (share * torch.stack([one.cells for one in drawn])).sum(0)
+        score = math.log(n_samples) - log_weights.logsumexp(0)
+        return torch.cat([cells, (score - cells.sum(1)).unsqueeze(1)], dim=1)
+
+    @torch.no_grad()
+    def conditionals(self, batch: Batch, rng: torch.Generator) -> list[Tensor]:
+        """Return log p(token | all other cells of its row) **(batch, size)** in nats, an estimate.
+
+        It is the mean of p(token | z, others) over z given the other cells. These z are latent vectors of the whole
+        row's posterior, weighted by their importance over p(cell | z, others), which takes the cell itself out again.
+        """
+        drawn = [
+            self._weighed(batch, rng) for _ in range(min(self.config.importance_samples, MOST_CONDITIONAL_SAMPLES))
+        ]
+        log_weights, cells, tokens = zip(*(self._given_others(one, batch) for one in drawn), strict=True)
+        shares = (torch.stack(log_weights).unsqueeze(2) + torch.stack(cells)).log_softmax(0)
+        columns = (torch.stack(column) for column in zip(*tokens, strict=True))
+        return [(shares[:, :, i : i + 1] + logs).logsumexp(0) for i, logs in enumerate(columns)]
+
+    def _given_others(self, one: _Weighed, batch: Batch) -> tuple[Tensor, Tensor, list[Tensor]]:
+        cells = self.decoder.negative_log_likelihood(one.z, batch, None, None)
+        return one.log_weight, cells, self.decoder.log_probs_given_others(one.z, batch)
+
+    def _in_parts(self, batch: Batch, work: Callable[[Batch], Tensor]) -> Tensor:
+        """Return `work` of the rows, so many at a time that memory does not grow with their number."""
         n_rows = max(1, CELLS_PER_BOUND // self.layout.n_columns)
-        parts = torch.split(torch.arange(len(batch), device=batch.tokens.device), n_rows)
-        return torch.cat([self._bound(batch.take(rows), self.config.importance_samples, rng) for rows in parts])
+        rows = torch.split(torch.arange(len(batch), device=batch.tokens.device), n_rows)
+        return torch.cat([work(batch.take(part)) for part in rows])
 
     def _bound(self, batch: Batch, n_samples: int, rng: torch.Generator) -> Tensor:
         weights = torch.stack([self.log_weight(batch, rng) for _ in range(n_samples)])

@@ -12,20 +12,25 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
-from evaluation.history import figures
+from evaluation.history import FOLLOWED
 from evaluation.report import Report
 from pipeline.artifact import stage, write_json
-from pipeline.errors import ConfigError, RefusedError, TrainingError
+from pipeline.config import Config
+from pipeline.errors import ConfigError, RefusedError, TrainingError, UnsupportedError
 from pipeline.publish import REPORT_FILES
 from pipeline.schema import Schema
+from pipeline.seeds import numpy_rng
 
 from . import steps
+from .advice import advise
 from .comparison_page import page
 from .decision import run_id
 from .job import Job, open_job
+from .journal import once
 from .learning import new_generator
 from .progress import Display, Move, Silent
 from .records import inputs_of
@@ -35,6 +40,8 @@ from .settings import AlertSection, GeneratorSection, RunConfig
 from .table_of_families import RULE, Comparison, Judged, Row, choose
 
 FAMILIES = ("flow_matching", "ddpm", "vae", "wgan_gp")
+GAIN = "augmentation_gain"
+MOST_DENSITY_ROWS = 2_000
 
 
 def compare_families(
@@ -122,7 +129,38 @@ def fit_and_judge(job: Job, ingested: Ingested, plan: Plan, parts: Parts) -> Jud
         steps.check_files(pq.read_table(parts.train.verified()), schema, fitted.model, report)
     except (TrainingError, RefusedError) as error:
         return Judged(row=Row(kind=job.config.generator.kind, verdict="FAIL", reasons=(str(error),)))
-    return Judged(row=_row(job.config.generator.kind, steps.read_report(report), fitted, sampled), report=report)
+    kind, surprise = job.config.generator.kind, held_out(job, plan, parts, fitted)
+    row = _row(kind, steps.read_report(report), fitted, sampled, surprise)
+    return Judged(row=row, report=report, held_out=surprise.nats)
+
+
+class HeldOut(Config):
+    """The surprise of holdout rows, the same for all families; none where the family has no density."""
+
+    nats: tuple[float, ...] = ()
+    density: Literal["exact", "lower_bound", "encoded_space"] | None = None
+
+
+def held_out(job: Job, plan: Plan, parts: Parts, fitted: Fitted) -> HeldOut:
+    """Return how surprising holdout rows are to a model, in nats."""
+    with job.display.step("density") as move:
+        return once(job.folder / plan.run_id, "density", HeldOut, lambda: _held_out(job, parts, fitted, move))
+
+
+def _held_out(job: Job, parts: Parts, fitted: Fitted, move: Move) -> HeldOut:
+    from generators import TabularGenerator
+    from generators.anomaly import AnomalyScorer
+
+    holdout = pq.read_table(parts.holdout.verified())
+    chosen = numpy_rng(job.seed, "density rows").permutation(holdout.num_rows)[:MOST_DENSITY_ROWS]
+    try:
+        scorer = AnomalyScorer(TabularGenerator.load(fitted.model.verified()))
+    except UnsupportedError:
+        move(1.0, "this family has none")
+        return HeldOut()
+    scores = scorer.score(holdout.take(chosen), seed=job.seed)
+    move(1.0, f"{scores.nats.mean():.2f} nats per row of {len(chosen):,}")
+    return HeldOut(nats=tuple(scores.nats.tolist()), density=scores.kind)
 
 
 def conclude(
@@ -145,6 +183,7 @@ def conclude(
         winner=winner,
         reason=reason,
         rule=RULE,
+        advice=advise(rows, {one.row.kind: one.held_out for one in judged if one.held_out}),
         folder=config.output.root / "comparisons" / config.name / name,
     )
     _write(comparison, judged)
@@ -166,24 +205,35 @@ def _copy(report: Reference, folder: Path) -> None:
         shutil.copy(report.verified() / name, folder / name)
 
 
-def _row(kind: str, report: Report, fitted: Fitted, sampled: Sampled) -> Row:
+def _row(kind: str, report: Report, fitted: Fitted, sampled: Sampled, surprise: HeldOut) -> Row:
     from generators import TabularGenerator
 
     facts = TabularGenerator.load(fitted.model.verified()).describe()
-    detector = report.measured("c2st_auc")
+    measured = {metric: found for metric in (*FOLLOWED, GAIN) if (found := report.measured(metric)) is not None}
+    encoders = _encoders(facts["diagnostics"])
     return Row(
         kind=kind,
         verdict=report.verdict,
         failed=tuple(gate.name for gate in report.gates if gate.verdict in ("FAIL", "NOT TESTABLE")),
         reasons=(*report.failures(), *report.reviews()),
-        figures=figures(report),
-        c2st_interval=None if detector is None else detector.interval,
+        figures={metric: found.value for metric, found in measured.items()},
+        intervals={metric: found.interval for metric, found in measured.items() if found.interval is not None},
         fit_s=facts["fit_s"],  # also where a killed comparison had fitted it
         sample_s=sampled.sample_s,
+        n_drawn=pq.read_metadata(sampled.synthetic.verified()).num_rows,
+        nats=sum(surprise.nats) / len(surprise.nats) if surprise.nats else None,
+        density=surprise.density,
+        latent_size=max((encoder["latent_size"] for encoder in encoders), default=0),
+        active_units=min((encoder["active_units"] for encoder in encoders), default=0),
         size_bytes=sum(path.stat().st_size for path in fitted.model.path.rglob("*") if path.is_file()),
         n_parameters=facts["n_parameters"],
         report=f"{kind}/report.html",
     )
+
+
+def _encoders(diagnostics: dict[str, Any]) -> list[dict[str, int]]:
+    """Return the diagnostics of the members that encode rows into a latent vector."""
+    return [found for found in diagnostics.get("members", [diagnostics]) if "latent_size" in found]
 
 
 def _job_of(job: Job, section: GeneratorSection) -> Job:

@@ -22,7 +22,7 @@ body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 110re
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid #bbb; padding: .3rem .7rem; text-align: left; white-space: nowrap; }
 td:nth-child(3) { white-space: normal; }
-.winner { font-weight: bold; }
+.winner, dt { font-weight: bold; }
 </style>
 </head>
 <body>
@@ -43,6 +43,14 @@ Nothing was published; earlier releases were not looked at.</p>
 {% endfor %}
 </tbody>
 </table></div>
+<h2>For which purpose which family</h2>
+<dl>
+{% for advice in comparison.advice %}
+<dt>{{ advice.purpose }}</dt><dd>{{ advice.words }}</dd>
+{% endfor %}
+</dl>
+<p>Each family was fitted once: the intervals behind these words hold the chance of the rows, and not that of the
+seed.</p>
 {% for row in comparison.rows if row.reasons %}
 <h2>{{ row.kind }}: {{ row.verdict }}</h2>
 <ul>{% for reason in row.reasons %}<li>{{ reason }}</li>{% endfor %}</ul>

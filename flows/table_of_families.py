@@ -6,6 +6,7 @@ import datetime
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -30,9 +31,14 @@ class Row(Config):
         failed: names of the gates that failed.
         reasons: a sentence for each gate that failed or that a person must look at, or what else went wrong.
         figures: overall measured values by metric; what was not measured is left out.
-        c2st_interval: the 95 % interval of the detector's AUC.
+        intervals: their 95 % intervals, of those that have one.
         fit_s: seconds of training.
         sample_s: seconds of drawing the table.
+        n_drawn: rows of the table that was drawn.
+        nats: the mean surprise of holdout rows; None where the family has no density.
+        density: what kind of density that is of.
+        latent_size: units of the latent vector that a row is encoded into; 0 where there is none.
+        active_units: how many of them differ between rows; of a mixture, of its least used member.
         size_bytes: of the model's folder.
         n_parameters: of the model.
         report: where the report lies, seen from the table; None where there is none.
@@ -43,9 +49,14 @@ class Row(Config):
     failed: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     figures: dict[str, float] = Field(default_factory=dict)
-    c2st_interval: tuple[float, float] | None = None
+    intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
     fit_s: float = 0.0
     sample_s: float = 0.0
+    n_drawn: int = 0
+    nats: float | None = None
+    density: Literal["exact", "lower_bound", "encoded_space"] | None = None
+    latent_size: int = 0
+    active_units: int = 0
     size_bytes: int = 0
     n_parameters: int = 0
     report: str | None = None
@@ -56,16 +67,41 @@ class Row(Config):
         return self.figures.get("c2st_auc", math.inf)
 
     @property
+    def c2st_interval(self) -> tuple[float, float] | None:
+        """The interval of the detector's AUC."""
+        return self.intervals.get("c2st_auc")
+
+    @property
+    def rows_per_s(self) -> float:
+        """How fast rows are drawn."""
+        return self.n_drawn / self.sample_s if self.sample_s > 0 else 0.0
+
+    @property
     def seconds(self) -> float:
         """What it took to fit and to sample."""
         return self.fit_s + self.sample_s
 
 
+class Advice(Config):
+    """What a comparison says about one purpose.
+
+    Attributes:
+        purpose: its name.
+        families: those that serve it best and cannot be told apart by these runs; none where nothing is said.
+        words: the same for people, with the figures that it follows from.
+    """
+
+    purpose: str
+    families: tuple[str, ...] = ()
+    words: str
+
+
 class Judged(Config):
-    """A row, and the report that it was made from."""
+    """A row, the report that it was made from, and the nats of holdout rows, the same for all families."""
 
     row: Row
     report: Reference | None = None
+    held_out: tuple[float, ...] = ()
 
 
 class Comparison(Config):
@@ -82,6 +118,7 @@ class Comparison(Config):
     winner: str | None
     reason: str
     rule: str
+    advice: tuple[Advice, ...] = ()
     folder: Path
 
 
@@ -89,7 +126,8 @@ def choose(rows: Sequence[Row]) -> tuple[str | None, str]:
     """Return the kind that wins by the rule, None where all fail, and why, as a sentence.
 
     Example:
-        >>> slow = Row(kind="ddpm", verdict="PASS", figures={"c2st_auc": 0.60}, c2st_interval=(0.58, 0.62), sample_s=9)
+        >>> interval = {"c2st_auc": (0.58, 0.62)}
+        >>> slow = Row(kind="ddpm", verdict="PASS", figures={"c2st_auc": 0.60}, intervals=interval, sample_s=9)
         >>> fast = Row(kind="vae", verdict="PASS", figures={"c2st_auc": 0.61}, sample_s=1)
         >>> choose([slow, fast])
         ('vae', 'vae is the fastest of those with a detector AUC of at most 0.62, where the interval of the best ends.')
@@ -135,8 +173,16 @@ def cells(row: Row) -> dict[str, str]:
         "inference": _figure(row, "attribute_inference_risk"),
         "fit s": f"{row.fit_s:.1f}",
         "sample s": f"{row.sample_s:.1f}",
+        "rows/s": f"{row.rows_per_s:,.0f}" if row.rows_per_s else "-",
+        "holdout nats": _nats(row),
         "model MB": f"{row.size_bytes / 1e6:.1f}",
     }
+
+
+def _nats(row: Row) -> str:
+    if row.nats is None:
+        return "-"
+    return f"{'<= ' if row.density == 'lower_bound' else ''}{row.nats:.2f}"
 
 
 def _figure(row: Row, metric: str) -> str:

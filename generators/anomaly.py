@@ -266,7 +266,7 @@ class _InContext:
 
 
 def _judged(columns: list[Tensor], tokens: Tensor) -> Tensor:
-    """Return the four figures of `_InContext`, in its order, **(batch, n_columns, 4)**; unobserved cells are not odd."""
+    """Return the four figures of `_InContext`, in order, **(batch, n_columns, 4)**; unobserved cells are not odd."""
     parts = []
     for column, log_probs in enumerate(columns):
         token = tokens[:, column : column + 1]

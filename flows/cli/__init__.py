@@ -19,12 +19,14 @@ from .fit import fit
 from .impute import impute
 from .init import init
 from .inspect import inspect
+from .latent import latent
 from .options import Flag
 from .outcome import Outcome, outcome_of
 from .releases import prune, rollback, verify
 from .run import run
 from .runs import runs, show
 from .sample import sample
+from .score import score
 from .serve import serve
 
 app = App(
@@ -40,7 +42,7 @@ app = App(
 )
 COMMANDS: tuple[Callable[..., Outcome], ...] = (
     init, run, backfill, compare, serve, deploy, runs, show, rollback, verify, prune, fit, sample, evaluate, inspect,
-    augment, impute,
+    augment, impute, score, latent,
 )  # fmt: skip
 for place, command in enumerate(COMMANDS):
     app.command(command, sort_key=place)

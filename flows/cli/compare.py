@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 KINDS = "flow_matching,ddpm,vae,wgan_gp"
 NARROW = ("family", "verdict", "detector AUC", "shape", "trend", "utility gap", "membership AUC",
-          "fit s", "sample s", "model MB")  # fmt: skip
+          "fit s", "rows/s", "holdout nats", "model MB")  # fmt: skip
 """What the table on the screen shows; the page and the JSON have more."""
 
 
@@ -33,10 +33,12 @@ def compare(
 ) -> Outcome:
     """Fit several families to the same rows within the same budget, judge each by the gates, and name a winner.
 
-    Nothing is published; the table and the reports go to comparisons/ in the output folder. A family that fails a gate
-    is out. Of the others, PASS comes before REVIEW, then the smallest detector AUC. Families whose AUC lies within the
-    95 % interval of the smallest are tied, and the one that took the fewest seconds to fit and sample wins. Where all
-    fail, none does, and the command exits with 3.
+    Then say which family serves which purpose, as far as these runs can tell them apart. Nothing is published; the
+    table and the reports go to comparisons/ in the output folder.
+
+    A family that fails a gate is out. Of the others, PASS comes before REVIEW, then the smallest detector AUC. Families
+    whose AUC lies within the 95 % interval of the smallest are tied, and the one that took the fewest seconds to fit
+    and sample wins. Where all fail, none does, and the command exits with 3.
 
     As in:
 
@@ -59,6 +61,8 @@ def compare(
         "",
         f"Winner     {'' if found.winner else 'none. '}{found.reason}",
         f"Rule       {found.rule}",
+        *(f"{advice.purpose.capitalize()}: {advice.words}" for advice in found.advice),
+        "",
         f"Table      {shown(found.folder / 'comparison.html')}",
     )
     facts = {**found.model_dump(mode="json"), "page": str(found.folder / "comparison.html")}

@@ -22,7 +22,8 @@ TRAINED = ("generator.budget=1s",)
 
 def row(kind, verdict="PASS", auc=None, interval=None, fit_s=1.0, sample_s=0.0):
     figures = {} if auc is None else {"c2st_auc": auc}
-    return Row(kind=kind, verdict=verdict, figures=figures, c2st_interval=interval, fit_s=fit_s, sample_s=sample_s)
+    intervals = {} if interval is None else {"c2st_auc": interval}
+    return Row(kind=kind, verdict=verdict, figures=figures, intervals=intervals, fit_s=fit_s, sample_s=sample_s)
 
 
 @pytest.mark.parametrize(

@@ -242,20 +242,20 @@ class GenerativeOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignor
             ConfigError: the generator cannot be given a class, or is no generator.
             DataError, TrainingError, UnsupportedError: as `TabularGenerator.fit` and `sample`.
         """
-        added = self._settle(X, y)
+        classes = self._settle(X, y)
         self.generator_ = None
         if not self.sampling_strategy_:
-            return _appended(X, pd.DataFrame()), _taken(y, np.arange(added.n_rows))
+            return _appended(X, pd.DataFrame()), _taken(y, np.arange(classes.n_rows))
         seed = int(check_random_state(self.random_state).randint(LARGEST_SEED))
         features = _features(X)
         target = _free_name(features)
         schema = Schema(columns=(*infer(read(features).table).columns, Categorical(name=target, arrow="string")))
-        table = features.assign(**{target: pd.Series(added.codes).astype(str).to_numpy()})
+        table = features.assign(**{target: pd.Series(classes.codes).astype(str).to_numpy()})
         self.generator_ = TabularGenerator(self._config()).fit(table, schema, seed=seed, budget_s=self.budget_s)
-        wanted = {str(code): n for code, n in added.lacking.items()}
+        wanted = {str(code): n for code, n in classes.lacking.items()}
         drawn = cast("pd.DataFrame", draw_classes(self.generator_, target, wanted, seed=seed, guidance=self.guidance))
-        alike = added.first[drawn[target].astype(int).to_numpy()]  # a row of the class that each new row is of
-        return _appended(X, drawn.drop(columns=target)), _taken(y, np.concatenate([np.arange(added.n_rows), alike]))
+        alike = classes.first[drawn[target].astype(int).to_numpy()]  # a row of the class that each new row is of
+        return _appended(X, drawn.drop(columns=target)), _taken(y, np.concatenate([np.arange(classes.n_rows), alike]))
 
     def _config(self) -> GeneratorConfig:
         return generator_config(self.generator) if isinstance(self.generator, str) else self.generator

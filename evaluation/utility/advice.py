@@ -62,7 +62,7 @@ def corrected_interval(differences: FloatArray, test_to_learning: float = TEST /
     Splits share rows, so that the plain t interval is too short; the variance is raised by the ratio of test rows to
     rows that were learned from.
 
-    Source: Nadeau and Bengio 2003, sec. 4.2, doi:10.1023/A:1024068626366.
+    Source: the corrected resampled t of Nadeau and Bengio 2003, doi:10.1023/A:1024068626366.
 
     Example:
         >>> low, high = corrected_interval(np.array([0.01, 0.03, 0.02]))

@@ -1,6 +1,8 @@
 """`tabmint augment`: original rows first, synthetic ones of the rare class after them, and a mark that is respected."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.augmentation import wanted_counts
-from flows.cli import main
+from flows.cli import app, main
 from generators import FlowMatchingConfig, TabularGenerator, TrainingConfig
 from pipeline.errors import ConfigError
 from pipeline.shareable import holds_original_rows
@@ -152,6 +154,26 @@ def test_the_advice_is_a_table_and_a_sentence(visits, capsys):
     assert lines[0].startswith("| learner | remedy | PR-AUC") and sum("| vae |" in line for line in lines) == 3
     assert lines[-1].startswith("Do not use synthetic rows: ") and "F1, tuned" in lines[-1], "the classes are noise"
     assert not list(Path.cwd().glob("more*"))
+
+
+DOCS = (Path(__file__).parents[2] / "docs" / "augmentation.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("line", re.findall(r"tabmint (augment [^\n#]*)", DOCS))
+def test_the_commands_of_the_docs_are_understood(line):
+    command, bound, _ = app.parse_args(shlex.split(line))
+    assert command is app["augment"].default_command and bound.arguments["target"] in ("readmitted", "ward")
+
+
+@pytest.mark.slow
+def test_the_python_lines_of_the_docs_run():
+    (code,) = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+    rng = np.random.default_rng(0)
+    y = np.arange(200) < 30
+    names: dict[str, object] = {"X": rng.normal(y[:, None], 1.0, (200, 3)), "y": y}
+    exec(compile(code.replace("budget_s=30", "budget_s=2"), "augmentation.md", "exec"), names)
+    assert names["model"].predict_proba(names["X"]).shape == (200, 2)
+    assert names["model"]["more"].sampling_strategy_ == {True: 55}
 
 
 @pytest.mark.parametrize("assignments", [["ill"], ["ill=x"], ["healthy=3"], ["ill=3", "ill=4"], ["=3"]])

@@ -67,7 +67,9 @@ def read_tables(*, train: str, holdout: str, synthetic: str, target: str | None,
     refuse_original_rows(synthetic)
     schema = Schema.read_file(schema_path) if schema_path else _common_schema(train, holdout)
     check_target(schema, target)
-    known, unseen, drawn = (read(path, schema=schema).table for path in (train, holdout, synthetic))
+    known, unseen = (read(path, schema=schema).table for path in (train, holdout))
+    columns = schema.model_copy(update={"constraints": ()})  # whether the synthetic table holds them, a gate judges
+    drawn = read(synthetic, schema=columns).table
     for original in (known, unseen):
         schema.validate_table(original)
     return Tables(schema=schema, train=known, holdout=unseen, synthetic=drawn, target=target)

@@ -14,6 +14,7 @@ from pipeline.ledger import Entry, Inputs, Record, accepted, releases
 from pipeline.manifest import Manifest, code_fingerprint, versions
 from pipeline.schema import Schema
 
+from .constraints import kept_constraints
 from .decision import digest
 from .job import Job
 from .results import Fitted, Ingested, Parts, Plan, Sampled
@@ -30,9 +31,10 @@ JUDGING = {"sample", "evaluation", "gates"}
 
 def inputs_of(config: RunConfig, table: pa.Table, schema: Schema) -> Inputs:
     """Return the hashes of everything that a release depends on; the order of the source's rows is not among it."""
+    reasons = {"__all__": {"reason"}}
     return Inputs(
         data=content_fingerprint(table),
-        table_schema=digest(schema.model_dump(mode="json", exclude={"columns": {"__all__": {"reason"}}})),
+        table_schema=digest(schema.model_dump(mode="json", exclude={"columns": reasons, "constraints": reasons})),
         learning=digest(config.model_dump(mode="json", include=LEARNING)),
         judging=digest(config.model_dump(mode="json", include=JUDGING)),
         code=digest({"code": code_fingerprint(), "versions": versions()}),
@@ -156,7 +158,7 @@ def training_curve(generator: TabularGenerator) -> tuple[TrainingPoint, ...]:
 
 
 def notes(schema: Schema, generator: TabularGenerator, *, reused_model: bool) -> tuple[str, ...]:
-    """Return the sentences that the report prints beside its numbers: columns left out, and a training cut short."""
+    """Return the sentences that the report prints beside its numbers: columns left out, constraints, a training cut."""
     texts = {
         "drop": "The free text of column {} is left out.",
         "replace": "The free text of column {} is replaced by a placeholder in every row.",
@@ -165,4 +167,5 @@ def notes(schema: Schema, generator: TabularGenerator, *, reused_model: bool) ->
     keys = [f'The keys in column "{c.name}" are newly issued.' for c in schema.columns if isinstance(c, Identifier)]
     reused = ["The model is that of an earlier run."] if reused_model else []
     training = [f"Training: {point.message}." for point in generator.history if point.message]
-    return (*said, *keys, *reused, *training)
+    kept = [f"Kept in every row: {line}." for line in kept_constraints(generator.describe()["diagnostics"])]
+    return (*said, *keys, *kept, *reused, *training)

@@ -262,8 +262,10 @@ def _sample(job: Job, ingested: Ingested, plan: Plan, parts: Parts, fitted: Fitt
     began = time.monotonic()
     table = generator.sample(n_rows, seed=job.seed)
     sample_s = time.monotonic() - began
-    check_table(table, _read_schema(ingested))
-    move(1.0, f"{n_rows:,} rows")
+    learned_here = plan.base is None  # an earlier model's combinations are those of its own train rows
+    check_table(table, _read_schema(ingested), train=_read(parts.train) if learned_here else None)
+    fitting = "" if generator.acceptance == 1 else f"; {generator.acceptance:.1%} of those drawn held the constraints"
+    move(1.0, f"{n_rows:,} rows{fitting}")
     return Sampled(synthetic=_write(table, _folder(job, plan) / TABLE), sample_s=sample_s)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
 from pipeline.arrow_types import family
 from pipeline.codecs.unmodelled import refuse_issuable_keys
 from pipeline.columns import Categorical, Column, Constant, Identifier
+from pipeline.constraints import Constraint
 from pipeline.drift_rules import Change, ChangeKind
 from pipeline.errors import DataError
 from pipeline.inference import WIDELY, infer
@@ -22,7 +23,8 @@ def evolve(schema: Schema, table: pa.Table, changes: Iterable[Change]) -> Schema
     Added columns are inferred and come last, in table order; dropped ones go; renamed ones keep their declaration;
     retyped ones, constants with missing cells and keys that repeat are inferred anew; where cells are missing they may
     be. Where only declared levels may occur, they grow by the new ones that 5 rows or more carry; the text of a rarer
-    one must not stand in a schema, so a column that has such takes unseen levels as rare from then on.
+    one must not stand in a schema, so a column that has such takes unseen levels as rare from then on. Constraints
+    stay, with the columns' new names, but for those that speak of a dropped column.
 
     Args:
         schema: of the last accepted release.
@@ -49,7 +51,8 @@ def evolve(schema: Schema, table: pa.Table, changes: Iterable[Change]) -> Schema
     ]
     evolved = [_evolved(column, table, [c.kind for c in laid_in if c.column == column.name]) for column in kept]
     added = [name for name in table.column_names if name in _names(laid_in, "added") - set(schema.names)]
-    return Schema(columns=(*evolved, *(_inferred(table, name) for name in added)))
+    columns = (*evolved, *(_inferred(table, name) for name in added))
+    return Schema(columns=columns, constraints=_carried_over(schema.constraints, renamed, dropped))
 
 
 def with_free_keys(schema: Schema, table: pa.Table) -> Schema:
@@ -60,7 +63,7 @@ def with_free_keys(schema: Schema, table: pa.Table) -> Schema:
         >>> with_free_keys(keys, pa.table({"id": range(40, 140)})).columns[0].start
         1000
     """
-    return Schema(columns=tuple(_freed(column, table) for column in schema.columns))
+    return schema.model_copy(update={"columns": tuple(_freed(column, table) for column in schema.columns)})
 
 
 def _freed(column: Column, table: pa.Table) -> Column:
@@ -73,6 +76,13 @@ def _freed(column: Column, table: pa.Table) -> Column:
         if isinstance(free, Identifier):
             return column.model_copy(update={"start": free.start, "prefix": free.prefix})
     return column
+
+
+def _carried_over(
+    constraints: Iterable[Constraint], renamed: Mapping[str | None, str], dropped: set[str]
+) -> tuple[Constraint, ...]:
+    named = {was: name for was, name in renamed.items() if was is not None}
+    return tuple(constraint.renamed(named) for constraint in constraints if not dropped & set(constraint.names))
 
 
 def _names(changes: list[Change], kind: ChangeKind) -> set[str]:

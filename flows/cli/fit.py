@@ -36,6 +36,7 @@ def fit(
         schema: The schema file of the table; inferred unless given.
         target: A column that must be there, as a check before training.
     """
+    from flows.constraints import kept_constraints
     from flows.files import check_output_folder
     from flows.inputs import check_target, read_with_schema
     from flows.progress import show_progress
@@ -54,5 +55,7 @@ def fit(
             fitted = new_generator(section)
             fitted.fit(source.table, table_schema, seed=seed, budget_s=budget, on_progress=shown(move))
             fitted.save(output)
+    diagnostics = fitted.describe()["diagnostics"]
+    lines = (f"Model      {output}", *(f"Kept       {line}" for line in kept_constraints(diagnostics)))
     facts = {"output": str(output), "generator": generator, "rows": source.table.num_rows, "seed": seed}
-    return Outcome("done", (f"Model      {output}",), facts)
+    return Outcome("done", lines, facts | {"constraints": diagnostics.get("constraints", [])})

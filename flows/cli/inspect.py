@@ -32,6 +32,8 @@ def inspect(model: Path, /) -> Outcome:
 
 
 def _card(facts: dict[str, Any]) -> tuple[str, ...]:
+    from flows.constraints import kept_constraints
+
     best = facts["best"]
     return (
         f"Generator  {facts['kind']}, {facts['n_members']} members, {facts['n_parameters']:,} parameters",
@@ -39,6 +41,7 @@ def _card(facts: dict[str, Any]) -> tuple[str, ...]:
         f" with {facts['n_tokens']:,} tokens",
         f"Training   {facts['steps']:,} steps in {facts['fit_s']:.1f} s",
         *([f"Best       step {best['step']:,}, held-out loss {best['validation_loss']:.4f}"] if best else []),
+        *(f"Kept       {line}" for line in kept_constraints(facts["diagnostics"])),
     )
 
 

@@ -49,6 +49,7 @@ def sample(
         spreadsheet_safe: In a CSV, disarm cells that a spreadsheet would take for formulas.
     """
     from flows.conditions import parse_conditions, read_margins
+    from flows.constraints import accepted
     from flows.files import check_output_file, write_table
     from pipeline.checks import check_table
 
@@ -73,4 +74,6 @@ def sample(
         table = generator.sample(rows, seed=seed, conditions=conditions, guidance=guidance)
     check_table(table, generator.schema)
     write_table(table, output, spreadsheet_safe=spreadsheet_safe)
-    return Outcome("done", (f"{rows:,} rows in {output}",), {"rows": rows, "seed": seed, "output": str(output)})
+    lines = (f"{rows:,} rows in {output}", *accepted(generator.acceptance))
+    facts = {"rows": rows, "seed": seed, "output": str(output), "acceptance": generator.acceptance}
+    return Outcome("done", lines, facts)

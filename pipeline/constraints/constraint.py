@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +71,21 @@ class BetweenColumns(Config):
         if len(set(self.names)) < len(self.names):
             self._refuse("must name each column once", ", ".join(self.names), "leave out the repeated one")
         self._check_types(columns)
+
+    def renamed(self, names: Mapping[str, str]) -> Self:
+        """Return the constraint with columns by their new names."""
+
+        def replaced(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(replaced, value))
+            return names.get(value, value) if isinstance(value, str) else value
+
+        speaking = [
+            name
+            for name in ("columns", "column", "determinants", "dependents", "total", "parts")
+            if hasattr(self, name)
+        ]
+        return self.model_copy(update={name: replaced(getattr(self, name)) for name in speaking})
 
     def _check_types(self, columns: Columns) -> None:
         """Refuse columns whose types do not go together."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,6 +23,7 @@ from pipeline.errors import SchemaError
 
 MOST_CHARACTERS = 2_000
 
+_STAND_IN = "quoted_column_"
 _QUOTED = re.compile(r"`([^`]*)`")
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], pa.Array]] = {
     ast.Eq: pc.equal,
@@ -72,7 +73,7 @@ class Expression:
         quoted: dict[str, str] = {}
 
         def stand_in(match: re.Match[str]) -> str:
-            name = f"quoted_column_{len(quoted)}_"
+            name = f"{_STAND_IN}{len(quoted)}_"
             quoted[name] = match[1]
             return name
 
@@ -95,6 +96,22 @@ class Expression:
             key=lambda node: (node.lineno, node.col_offset),
         )
         return tuple(dict.fromkeys(self.quoted.get(node.id, node.id) for node in found))
+
+    def renamed(self, names: Mapping[str, str]) -> str:
+        """Return the text with columns by their new names, all in backticks.
+
+        Example:
+            >>> Expression.parse("age > 3 or `how old` > 3").renamed({"how old": "old"})
+            '`age` > 3 or `old` > 3'
+        """
+        stand_ins = {name: f"{_STAND_IN}{place}_" for place, name in enumerate(self.names)}
+        tree = ast.parse(ast.unparse(self.tree), mode="eval")
+        for node in (node for node in ast.walk(tree) if isinstance(node, ast.Name)):
+            node.id = stand_ins[self.quoted.get(node.id, node.id)]
+        text = ast.unparse(tree)
+        for name, stand_in in stand_ins.items():
+            text = text.replace(stand_in, f"`{names.get(name, name)}`")
+        return text
 
     def evaluate(self, table: pa.Table) -> pa.Array:
         """Return true, false or unknown for each row.

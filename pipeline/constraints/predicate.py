@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -44,6 +45,10 @@ class Predicate(BetweenColumns):
     def text(self) -> str:
         """The expression."""
         return self.expression
+
+    def renamed(self, names: Mapping[str, str]) -> Self:
+        """Return the constraint with columns by their new names."""
+        return self.model_copy(update={"expression": Expression.parse(self.expression).renamed(names)})
 
     def _check_types(self, columns: Columns) -> None:
         fields = [pa.field(name, columns[name].arrow_type) for name in self.names]

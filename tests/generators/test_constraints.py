@@ -61,7 +61,7 @@ def stays(n: int = 400) -> pa.Table:
             "blue": colour == 2,
             "age": age,
             "income": np.where(age < 18, 0, rng.integers(0, 900, n)),
-            "room": rng.permutation(1000)[:n],
+            "room": rng.permutation(max(1000, n))[:n],
             "night": rng.integers(1, 40, n),
         }
     )  # fmt: skip

@@ -25,7 +25,9 @@ from pipeline.constraints import (
     Sum,
     Unique,
 )
+from pipeline.drift_rules import Change
 from pipeline.errors import DataError, SchemaError
+from pipeline.evolution import evolve, with_free_keys
 from pipeline.schema import Schema
 
 ZONE = "timestamp[s, tz=Europe/Oslo]"
@@ -214,3 +216,23 @@ def test_a_schema_file_says_where_a_constraint_is_wrong(tmp_path: Path) -> None:
     del state["constraints"]
     path.write_text(json.dumps(state))
     assert Schema.read_file(path).constraints == ()
+
+
+def test_constraints_follow_columns_that_were_renamed_and_go_with_dropped_ones() -> None:
+    constraints = (
+        Inequality(columns=("a", "b"), reason="b comes after a"),
+        Predicate(expression="a > 3 or city == 'a'"),
+        Sum(total="c", parts=("a", "b")),
+        Unique(columns=("x",)),
+    )
+    schema = Schema(columns=COLUMNS, constraints=constraints)
+    changes = [
+        Change(kind="renamed", column="the a", was="a", detail="", rule="accept"),
+        Change(kind="dropped", column="c", detail="", rule="warn"),
+    ]
+    evolved = evolve(schema, table(x=[1.0]), changes)
+    assert [constraint.text for constraint in evolved.constraints] == [
+        '"the a" <= "b"', "`the a` > 3 or `city` == 'a'", 'unique "x"'
+    ]  # fmt: skip
+    assert evolved.constraints[0].reason == "b comes after a"
+    assert with_free_keys(evolved, table(id=[1, 2], x=[1.0, 2.0])).constraints == evolved.constraints

@@ -35,6 +35,7 @@ from pipeline.conform import conform
 from pipeline.encoded import BoolArray, FloatArray
 from pipeline.errors import ConfigError, SchemaError
 from pipeline.schema import Schema, quoted
+from pipeline.seeds import substream
 from pipeline.source import load
 
 from .base import TabularGenerator
@@ -161,9 +162,10 @@ class Imputed:
         """Return one completed table, each missing cell filled with the centre of its draws.
 
         It is the best guess at each cell, and no table to analyse: its cells vary less, and hang together more, than
-        real ones. A category is the one drawn most often; numbers and times are the median or the mean of the draws,
-        rounded to the column's step or decimals. With an even number of draws the median is the lower of the two in the
-        middle, so that it is a value that was drawn; NaN counts as larger than any number.
+        real ones, and constraints between columns, which hold in every draw, may not hold in it. A category is the one
+        drawn most often; numbers and times are the median or the mean of the draws, rounded to the column's step or
+        decimals. With an even number of draws the median is the lower of the two in the middle, so that it is a value
+        that was drawn; NaN counts as larger than any number.
 
         Args:
             centre: the median has the least absolute error, the mean the least squared error.
@@ -289,11 +291,17 @@ def _chosen(columns: Sequence[str] | None, modelled: Schema) -> Sequence[str]:
 
 
 def _drawn(generator: TabularGenerator, table: pa.Table, modelled: Schema, n: int, seed: int) -> pa.Table:
-    """Return the rows of a table n times, their missing cells drawn."""
-    copies = table.take(np.tile(np.arange(table.num_rows), n))
+    """Return the rows of a table n times, their missing cells drawn.
+
+    All at once, because what rows have in common is computed once; but under constraints, which may want rows to
+    differ, one time after the other.
+    """
+    n_at_once = 1 if generator.schema.constraints else n
+    copies = table.take(np.tile(np.arange(table.num_rows), n_at_once))
     known = {name: copies[name].is_valid().to_numpy() for name in modelled.names}
-    drawn = generator.complete(copies, known, seed=seed, missing="never")
-    return conform(load(drawn).table.select(modelled.names), modelled)
+    seeds = [substream(seed, "imputation", str(first)) for first in range(0, n, n_at_once)]
+    drawn = [generator.complete(copies, known, seed=one, missing="never") for one in seeds]
+    return pa.concat_tables(conform(load(part).table.select(modelled.names), modelled) for part in drawn)
 
 
 def _filled_in(column: pa.Array, cells: pa.Array, places: Indices) -> pa.Array:

@@ -138,7 +138,14 @@ def _augmented(
             check_table(drawn, declared)
     written = drawn if synthetic_only else with_original_rows(table, drawn, mark)
     write_table(written, output, spreadsheet_safe=False)
-    return _told(output, found, added, synthetic_only=synthetic_only, mark=mark, seed=seed)
+    fitted = () if model else (_training(generator),)
+    return _told(output, found, added, fitted, synthetic_only=synthetic_only, mark=mark, seed=seed)
+
+
+def _training(generator: TabularGenerator) -> str:
+    """Return how far a fit came: rows that little training has drawn are not worth much."""
+    last = generator.history[-1]
+    return f"Learned in {last.step:,} of {last.n_steps:,} steps" + (f": {last.message}." if last.message else ".")
 
 
 def _new(section: GeneratorSection) -> TabularGenerator:
@@ -148,8 +155,9 @@ def _new(section: GeneratorSection) -> TabularGenerator:
 
 
 def _told(
-    output: Path, found: dict[object, int], added: dict[object, int], *, synthetic_only: bool, mark: str, seed: int
-) -> Outcome:
+    output: Path, found: dict[object, int], added: dict[object, int], fitted: tuple[str, ...], *,
+    synthetic_only: bool, mark: str, seed: int,
+) -> Outcome:  # fmt: skip
     from flows.augmentation import text_of
 
     original = 0 if synthetic_only else sum(found.values())
@@ -161,6 +169,7 @@ def _told(
     lines = (
         f"{original + sum(added.values()):,} rows in {output}",
         *(f"  {text_of(c)}: {n:,} original rows, {added.get(c, 0):,} synthetic" for c, n in found.items()),
+        *fitted,
         caution,
         "Whether they help a classifier: tabmint augment --advise.",
     )

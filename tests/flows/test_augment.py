@@ -89,8 +89,10 @@ def test_the_same_seed_writes_the_same(model):
 
 
 def test_a_generator_is_fitted_where_no_model_is_given(visits, capsys):
-    assert augment("--generator", "vae", "--budget", "1s", "--ratio", "0.4", "--guidance", "0") == 0
-    assert "Not shareable" not in capsys.readouterr().out, "--json ends with one line and nothing else"
+    tokens = ["augment", "visits.parquet", "--target", "ward", "-o", "more.parquet", "--ratio", "0.4"]
+    assert main([*tokens, "--generator", "vae", "--budget", "1s"]) == 0
+    shown = capsys.readouterr().out
+    assert "Not shareable: it holds original rows." in shown and re.search(r"Learned in \d+ of \d+ steps", shown)
     assert pq.read_metadata("more.parquet").num_rows > 300
 
 

@@ -165,6 +165,19 @@ class AnomalyScorer:
             self._at_least(self._in_context(rows, seed).nats, rows), columns=self.transform.layout.names
         )
 
+    def worst_cell(self, table: pa.Table | pd.DataFrame, *, seed: int = 0) -> FloatArray:
+        """Return another score **(n_rows,)**: -log of the lowest chance of a cell given all others of its row, in nats.
+
+        One impossible cell is seen here even where the others of a row vary by more than it counts in their sum; rows
+        that are odd in many cells a little are not.
+
+        Raises:
+            SchemaError: as `score`.
+        """
+        rows = read_rows(self.transform, table)
+        lowest = self._chance(rows, self._in_context(rows, seed)).min(1)
+        return np.asarray(-np.log(np.clip(lowest, np.finfo(np.float64).tiny, 1.0)) + 0.0)
+
     def reasons(self, table: pa.Table | pd.DataFrame, n: int, *, seed: int = 0) -> list[list[Reason]]:
         """Return for each row the `n` cells that are the least expected given all others, the oddest first.
 
@@ -179,7 +192,7 @@ class AnomalyScorer:
             raise ConfigError("a row is explained by at least one cell", actual=str(n), remedy="give 1 or more")
         rows = read_rows(self.transform, table)
         found = self._in_context(rows, seed)
-        chance = np.minimum(found.chance, np.exp(-rows.least_nats(self.n_train, self.protect)))
+        chance = self._chance(rows, found)
         columns = self._by_column()
         least = np.column_stack([chance[:, parts].min(1) for parts in columns.values()])
         order = np.argsort(least, axis=1, kind="stable")[:, :n]
@@ -192,6 +205,10 @@ class AnomalyScorer:
             return Reason(name, shown[name][i], float(least[i, j]), usual[name][i], float(share[i, j]))
 
         return [[reason(i, int(j)) for j in chosen] for i, chosen in enumerate(order)]
+
+    def _chance(self, rows: ReadRows, found: _InContext) -> FloatArray:
+        """Return the chance of a cell so unlikely or less **(n_rows, n_columns)**, small where it lies outside."""
+        return np.minimum(found.chance, np.exp(-rows.least_nats(self.n_train, self.protect)))
 
     def _by_column(self) -> dict[str, list[int]]:
         """Return the places of each column's parts among the token columns."""

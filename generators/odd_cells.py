@@ -98,8 +98,8 @@ def log_widths(codec: Codec) -> FloatArray:
 
     Bins hold about equally many train rows, so that a density over train quantiles does not see whether a number lies
     where rows are dense or in a sparse tail. Added to its nats, the log width gives those of a density over the axis:
-    the change of variables. A repeated number is as wide as the space between it and its neighbours, and inside the
-    bins at most as wide as the bin around it. Tokens without a place have 0.
+    the change of variables. A repeated number is as wide as the space between it and its neighbours, which may be
+    the outer edges of the bins, and inside of these at most as wide as the bin around it. Other tokens have 0.
 
     Example:
         >>> from pipeline.codecs.numeric import NumericCodec
@@ -112,7 +112,8 @@ def log_widths(codec: Codec) -> FloatArray:
         return np.zeros(codec.vocabulary.size)
     atoms, low, high = (np.asarray(x, np.float64) for x in (codec.atoms, codec.bins.low, codec.bins.high))
     bins = high / 2 - low / 2 + codec.axis.grid / 2  # halves, so that no difference overflows
-    widths = np.concatenate([np.minimum(_spacing(atoms), _bin_around(atoms, low, high, bins)), bins])
+    spacing = _spacing(atoms, np.concatenate([atoms, low[:1], high[-1:]]))
+    widths = np.concatenate([np.minimum(spacing, _bin_around(atoms, low, high, bins)), bins])
     logs = np.log(np.clip(widths, np.finfo(np.float64).tiny, np.finfo(np.float64).max))
     found = np.zeros(codec.vocabulary.size)
     placed = slice(len(found) - 1 - len(logs), len(found) - 1)  # behind them only the token of what is rare
@@ -120,13 +121,17 @@ def log_widths(codec: Codec) -> FloatArray:
     return found
 
 
-def _spacing(atoms: FloatArray) -> FloatArray:
-    """Return half the distance between the middles of the gaps beside each atom; a lone one has no end."""
-    if len(atoms) < 2:
-        return np.full(len(atoms), np.inf)
-    gaps = np.diff(atoms / 2)
+def _spacing(atoms: FloatArray, places: FloatArray) -> FloatArray:
+    """Return half the distance between the middles of the gaps beside each atom, among places that it is one of.
+
+    At an end there is one gap, which counts twice; a place that is alone is 1 wide.
+    """
+    places = np.unique(places)
+    if len(places) < 2:
+        return np.full(len(atoms), 0.5)
+    gaps = np.diff(places / 2)
     spacing: FloatArray = (np.append(gaps[0], gaps) + np.append(gaps, gaps[-1])) / 2
-    return spacing
+    return spacing[np.searchsorted(places, atoms)]
 
 
 def _bin_around(atoms: FloatArray, low: FloatArray, high: FloatArray, bins: FloatArray) -> FloatArray:

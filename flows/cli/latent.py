@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from generators import TabularGenerator
     from generators.latent import Traversal, Unit, Usage
 
-MOST_ROWS, N_STEPS = 2_000, 9
+MOST_ROWS, N_STEPS, DIGITS = 2_000, 9, 4
 
 
 def latent(
@@ -98,7 +98,7 @@ def _written(output: Path, facts: dict[str, Any], usage: Usage, traversals: tupl
     told = {**facts, "n_rows": usage.n_rows, "nats": usage.nats, "verdict": usage.verdict, "units": units}
     told["traversals"] = [_plain(traversal) for traversal in traversals]
     replace_text(output, page(facts, usage, traversals))
-    replace_text(output.with_suffix(".json"), json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    replace_text(output.with_suffix(".json"), json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     lines = (
         f"Latent     {usage.verdict}",
         *map(_line, usage.active, traversals),
@@ -118,11 +118,11 @@ def _plain(traversal: Traversal) -> dict[str, Any]:
     responses = [
         {
             "column": response.column,
-            "strength": response.strength,
-            "quantiles": None if response.quantiles is None else response.quantiles.tolist(),
+            "strength": round(response.strength, DIGITS),
+            "quantiles": None if response.quantiles is None else response.quantiles.round(DIGITS).tolist(),
             "ends": response.ends,
-            "shares": {level: share.tolist() for level, share in response.shares.items()},
+            "shares": {level: share.round(DIGITS).tolist() for level, share in response.shares.items()},
         }
         for response in traversal.responses
     ]
-    return {"unit": traversal.unit, "at": traversal.at.tolist(), "responses": responses}
+    return {"unit": traversal.unit, "at": traversal.at.round(DIGITS).tolist(), "responses": responses}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,13 +17,14 @@ from .outcome import Outcome
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
-    from generators.anomaly import Reason, RowScores, Threshold
+    from generators.anomaly import FloatArray, Reason, RowScores, Threshold
 
 FALSE_ALARMS = 0.01
 N_SHOWN = 5
-ADDED = ("nats", "outside", "odd", "why")
+ADDED = ("nats", "cell_nats", "outside", "odd", "why")
 KINDS = {
     "exact": "exact",
     "encoded_space": "exact, of tokens and of the places inside their bins",
@@ -40,6 +41,7 @@ def score(
     reference: str | None = None,
     false_alarms: Annotated[float | None, Parameter(validator=Number(gt=0, lt=1))] = None,
     explain: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    by: Literal["row", "cell"] = "row",
     per: Literal["quantile", "axis"] = "quantile",
     seed: Seed = 0,
     spreadsheet_safe: Flag = False,
@@ -47,7 +49,7 @@ def score(
     """Score how odd each row of a table is to a model, in nats: more is odder.
 
     The rows are written as they are, with columns beside them: `nats`; `outside`, how many cells hold what train did
-    not have or too rarely; with --reference `odd`, and with --explain `why`.
+    not have or too rarely; with --reference `odd`, with --explain `why`, and with --by cell `cell_nats`.
 
     As in:
 
@@ -62,8 +64,10 @@ def score(
         reference: Ordinary rows that the model did not learn from; the threshold of what is odd is read from them.
         false_alarms: The share of ordinary rows that may be called odd; 0.01 unless given.
         explain: For each row, so many cells that are the least likely given the rest of the row.
-        per: What a density is per. On the axes of the columns it counts how sparse train is where a number lies; per
-            train quantile it does not, and what counts is how values go together.
+        by: What makes a row odd: all of it together, or its oddest cell, written as `cell_nats`. The second finds one
+            impossible cell, the first finds many that are a little odd.
+        per: What the density of a row is per. On the axes of the columns it counts how sparse train is where a number
+            lies; per train quantile it does not, and what counts is how values go together.
         seed: Of the families whose density is an estimate.
         spreadsheet_safe: In a CSV, disarm cells that a spreadsheet would take for formulas.
     """
@@ -79,14 +83,16 @@ def score(
 
     scorer, rows = AnomalyScorer(TabularGenerator.load(model), per=per), load(table).table
     _refuse_taken_names(rows.column_names)
-    scores = scorer.score(rows, seed=seed)
-    limit = None
+    scored = _Scored(rows, scorer.score(rows, seed=seed), scorer.worst_cell(rows, seed=seed) if by == "cell" else None)
     if reference is not None:
-        ordinary = scorer.score(load(reference).table, seed=seed).nats
-        limit = threshold_of(ordinary, FALSE_ALARMS if false_alarms is None else false_alarms)
-    reasons = scorer.reasons(rows, explain, seed=seed) if explain else None
-    write_table(_with_scores(rows, scores, limit, reasons), output, spreadsheet_safe=spreadsheet_safe)
-    return _outcome(scores, limit, reasons, output)
+        share = FALSE_ALARMS if false_alarms is None else false_alarms
+        ordinary = load(reference).table
+        nats = scorer.worst_cell(ordinary, seed=seed) if by == "cell" else scorer.score(ordinary, seed=seed).nats
+        scored = replace(scored, limit=threshold_of(nats, share))
+    if explain:
+        scored = replace(scored, reasons=scorer.reasons(rows, explain, seed=seed))
+    write_table(scored.table(), output, spreadsheet_safe=spreadsheet_safe)
+    return _outcome(scored, output)
 
 
 def _refuse_taken_names(names: Sequence[str]) -> None:
@@ -95,49 +101,78 @@ def _refuse_taken_names(names: Sequence[str]) -> None:
         raise ConfigError(rule, actual=f'a column "{taken[0]}"', remedy="rename it")
 
 
-def _with_scores(
-    rows: pa.Table, scores: RowScores, limit: Threshold | None, reasons: list[list[Reason]] | None
-) -> pa.Table:
-    import pyarrow as pa
+@dataclass(frozen=True)
+class _Scored:
+    """Rows with what was found of them.
 
-    rows = rows.append_column("nats", pa.array(scores.nats)).append_column("outside", pa.array(scores.n_outside))
-    if limit is not None:
-        rows = rows.append_column("odd", pa.array(limit.flags(scores.nats)))
-    if reasons is not None:
-        rows = rows.append_column("why", pa.array(list(map(_why, reasons)), pa.string()))
-    return rows
+    Attributes:
+        rows: as they were read.
+        scores: of all cells together.
+        cell_nats: of the oddest cell of each row, where that decides.
+        limit: from where on a row is odd.
+        reasons: why, for each row.
+    """
+
+    rows: pa.Table
+    scores: RowScores
+    cell_nats: FloatArray | None
+    limit: Threshold | None = None
+    reasons: list[list[Reason]] | None = None
+
+    @property
+    def deciding(self) -> FloatArray:
+        """The score that rows are ranked and called odd by."""
+        return self.scores.nats if self.cell_nats is None else self.cell_nats
+
+    @property
+    def odd(self) -> npt.NDArray[np.bool_] | None:
+        """Which rows are odd, None without a threshold."""
+        return None if self.limit is None else self.limit.flags(self.deciding)
+
+    def why(self, row: int) -> str:
+        """Return the reasons of a row in words."""
+        return "" if self.reasons is None else "; ".join(map(str, self.reasons[row]))
+
+    def table(self) -> pa.Table:
+        """Return the rows with what was found in columns beside them."""
+        import pyarrow as pa
+
+        why = None if self.reasons is None else list(map(self.why, range(self.rows.num_rows)))
+        found = (self.scores.nats, self.cell_nats, self.scores.n_outside, self.odd, why)
+        rows = self.rows
+        for name, column in zip(ADDED, found, strict=True):
+            rows = rows if column is None else rows.append_column(name, pa.array(column))
+        return rows
 
 
-def _why(reasons: list[Reason]) -> str:
-    return "; ".join(map(str, reasons))
+def _outcome(scored: _Scored, output: Path) -> Outcome:
+    from evaluation.wording import visible
 
-
-def _outcome(scores: RowScores, limit: Threshold | None, reasons: list[list[Reason]] | None, output: Path) -> Outcome:
-    oddest = [int(i) for i in (-scores.nats).argsort(kind="stable")[:N_SHOWN]]
-    lines = [f"Scored     {len(scores.nats):,} rows; the nats are {KINDS[scores.kind]}"]
-    facts: dict[str, Any] = {"rows": len(scores.nats), "kind": scores.kind, "output": str(output)}
-    if limit is not None:
-        lines += _of_threshold(scores.nats, limit)
-        facts |= {"odd": int(limit.flags(scores.nats).sum()), "threshold": asdict(limit)}
-    lines += [f"Oddest     row {i + 1:,}, {scores.nats[i]:.1f} nats{_because(reasons, i)}" for i in oddest]
-    facts["oddest"] = [{"row": i + 1, "nats": float(scores.nats[i]), **_facts(reasons, i)} for i in oddest]
+    nats = scored.deciding
+    oddest = [int(i) for i in (-nats).argsort(kind="stable")[:N_SHOWN]]
+    what = KINDS[scored.scores.kind] if scored.cell_nats is None else "those of the oddest cell given all others"
+    lines = [f"Scored     {len(nats):,} rows; the nats are {what}"]
+    facts: dict[str, Any] = {"rows": len(nats), "kind": scored.scores.kind, "output": str(output)}
+    if scored.limit is not None and scored.odd is not None:
+        n_odd = int(scored.odd.sum())
+        lines += _of_threshold(n_odd, len(nats), scored.limit)
+        facts |= {"odd": n_odd, "threshold": asdict(scored.limit)}
+    lines += [visible(f"Oddest     row {i + 1:,}, {nats[i]:.1f} nats {scored.why(i)}").rstrip() for i in oddest]
+    facts["oddest"] = [
+        {
+            "row": i + 1,
+            "nats": float(nats[i]),
+            "why": [asdict(one) for one in scored.reasons[i]] if scored.reasons else [],
+        }
+        for i in oddest
+    ]
     return Outcome("done", (*lines, f"Table      {output}"), facts)
 
 
-def _of_threshold(nats: np.ndarray, limit: Threshold) -> list[str]:
-    n_odd, (low, high) = int(limit.flags(nats).sum()), limit.interval
+def _of_threshold(n_odd: int, n_rows: int, limit: Threshold) -> list[str]:
+    low, high = limit.interval
     rate = f"{limit.n_alarms / limit.n_reference:.2%} of {limit.n_reference:,} reference rows lie above it"
     return [
-        f"Odd        {n_odd:,} rows, {n_odd / len(nats):.2%}, above {limit.nats:.1f} nats",
+        f"Odd        {n_odd:,} rows, {n_odd / n_rows:.2%}, above {limit.nats:.1f} nats",
         f"Alarms     {rate}; of all ordinary rows {low:.2%} to {high:.2%} (95 %)",
     ]
-
-
-def _because(reasons: list[list[Reason]] | None, row: int) -> str:
-    from evaluation.wording import visible
-
-    return "" if reasons is None else f": {visible(_why(reasons[row]))}"
-
-
-def _facts(reasons: list[list[Reason]] | None, row: int) -> dict[str, Any]:
-    return {} if reasons is None else {"why": [asdict(reason) for reason in reasons[row]]}

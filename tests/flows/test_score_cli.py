@@ -62,6 +62,14 @@ def test_on_the_axis_other_scores_come_out(here):
     assert pq.read_table("scored.parquet")["nats"].to_pylist() != flat
 
 
+def test_a_row_may_be_judged_by_its_oddest_cell(here, capsys):
+    assert main([*SCORE, "--by", "cell", "--reference", "reference.parquet", "--json"]) == 0
+    scored, told = pq.read_table("scored.parquet"), last_json(capsys)
+    assert scored.column_names[-4:] == ["nats", "cell_nats", "outside", "odd"]
+    assert scored["odd"].to_pylist() == [False, True, False]
+    assert told["oddest"][0]["nats"] == scored["cell_nats"][1].as_py() > told["threshold"]["nats"]
+
+
 def test_a_text_file_comes_back_as_text(here):
     (here / "new.csv").write_text("sex,city,age,income\nf,Oslo,0030,3000.10\nm,Paris,31,\n")
     assert main(["score", "people.model", "new.csv", "-o", "scored.csv"]) == 0

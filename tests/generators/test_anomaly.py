@@ -214,6 +214,13 @@ def test_a_broken_pair_is_told_by_both_cells_with_what_was_to_be_expected(learne
         learned_twins.reasons(rows, 0)
 
 
+def test_the_worst_cell_decides_by_the_first_reason(learned_twins):
+    rows = pa.table({"mother": ["north", "north", "pole"], "child": ["north", "west", "north"]})
+    worst, reasons = learned_twins.worst_cell(rows), learned_twins.reasons(rows, 1)
+    assert np.exp(-worst) == pytest.approx([why[0].chance for why in reasons])
+    assert worst[0] < 0.2 < 2 < worst[1] and worst[2] >= math.log(200 / 5) - 1e-9
+
+
 def test_a_family_without_a_density_refuses_by_name():
     gan = generator_config("wgan_gp", width=8, critic_width=8, members=1, training={"steps": 2})
     with pytest.raises(UnsupportedError, match=r"WGANGP|wgan_gp"):
@@ -238,6 +245,9 @@ def test_widths_of_repeated_numbers_are_those_of_their_gaps():
     logs = log_widths(codec)
     assert np.exp(logs[1] - logs[0]) == pytest.approx(1.0) and np.exp(logs[4] - logs[1]) == pytest.approx(100.0)
     assert np.average(logs[:5], weights=codec.vocabulary.counts[:5]) == pytest.approx(0.0)
+    beside = pa.array([-1.0] * 50 + (np.arange(100) / 100).tolist())  # a repeated number below all bins
+    logs = log_widths(NumericCodec.fit(Continuous(name="n", arrow="float64", decimals=2), beside, protect=5))
+    assert logs[0] == logs[:-1].max() and np.ptp(logs[:-1]) < math.log(1000)
     alone = NumericCodec.fit(Continuous(name="n", arrow="float64"), pa.array([1e308] * 9), protect=5)
     assert np.isfinite(log_widths(alone)).all()
 

@@ -30,7 +30,8 @@ def test_the_commands_of_the_readme_exist():
     from flows.cli import app
 
     blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    commands = set(re.findall(r"^tabmint (\w+)", "".join(blocks), re.MULTILINE))
+    commands = set(re.findall(r"^tabmint ([\w-]+)", "".join(blocks), re.MULTILINE))
     assert {"init", "run", "fit", "sample", "evaluate", "inspect", "serve", "deploy", "backfill", "runs"} <= commands
+    assert {"what-if", "augment", "impute", "score", "latent", "compare"} <= commands
     for command in commands:
         assert app[command]

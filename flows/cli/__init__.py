@@ -12,6 +12,7 @@ from cyclopts import App, Group, Parameter
 
 from .augment import augment
 from .backfill import backfill
+from .canaries import canaries
 from .compare import compare
 from .deploy import deploy
 from .evaluate import evaluate
@@ -28,6 +29,7 @@ from .runs import runs, show
 from .sample import sample
 from .score import score
 from .serve import serve
+from .what_if import what_if
 
 app = App(
     name="tabmint",
@@ -41,8 +43,8 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 COMMANDS: tuple[Callable[..., Outcome], ...] = (
-    init, run, backfill, compare, serve, deploy, runs, show, rollback, verify, prune, fit, sample, evaluate, inspect,
-    augment, impute, score, latent,
+    init, run, backfill, compare, serve, deploy, runs, show, rollback, verify, prune, fit, sample, evaluate, canaries,
+    inspect, what_if, augment, impute, score, latent,
 )  # fmt: skip
 for place, command in enumerate(COMMANDS):
     app.command(command, sort_key=place)

@@ -46,7 +46,7 @@ from .redraw import Redrawn, redraw
 from .registry import GeneratorConfig, build, generator_config, planned_members, training_config
 from .training import Progress, train
 
-FORMAT = 1
+FORMAT = 2
 STATE, WEIGHTS = "generator.json", "weights.safetensors"
 FEWEST_ROWS = 20
 FEWEST_VALIDATION_ROWS, MOST_VALIDATION_ROWS = 200, 5_000
@@ -420,7 +420,8 @@ class TabularGenerator:
         self, table: pa.Table, known: Mapping[str, BoolArray], seed: int, guidance: float, present: bool = False
     ) -> pa.Table:
         transform = self.fitted.transform
-        _refuse_contradictions(transform.contradictions(table, known))
+        table, known = transform.deduced(table, known)
+        transform.refuse_contradictions(table, known)
         encoded, mask = transform.encode_cells(table, known)
         narrowed = transform.narrowed(table, known)
         places = {*np.flatnonzero(mask.any(0)).tolist(), *(place for tokens in narrowed.tokens for place in tokens)}
@@ -671,18 +672,6 @@ def _kept(marks: npt.ArrayLike, n: int) -> BoolArray:
         rule, remedy = "where must return one truth value for each row", "return a boolean for each row"
         raise ConfigError(rule, actual=f"{found.dtype} of shape {found.shape} for {n} rows", remedy=remedy)
     return found
-
-
-def _refuse_contradictions(broken: Mapping[str, BoolArray]) -> None:
-    """Refuse known cells that break a constraint by themselves.
-
-    Raises:
-        DataError: names the constraints.
-    """
-    found = [f"{int(marks.sum()):,} rows break {rule}" for rule, marks in broken.items() if marks.any()]
-    if found:
-        rule, remedy = "known cells must hold the constraints of the schema", "leave those that do not unknown"
-        raise DataError(rule, actual="; ".join(found), remedy=remedy)
 
 
 def _issued_anew(table: pa.Table, schema: Schema) -> pa.Table:

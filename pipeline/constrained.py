@@ -150,7 +150,7 @@ class ConstrainedTransform:
         inner = {name: marks for name, marks in known.items() if name not in self._step_of}
         for step in self.steps:
             inner |= step.known(known, len(table))
-        return self.inner.encode_cells(pa.table(_free(self.steps, self._only_known(table, known))), inner)
+        return self.inner.encode_cells(pa.table(self._free_cells(table, known)), inner)
 
     def narrowed(self, table: pa.Table, known: Known) -> Narrowed:
         """Return what known cells leave of the combinations of their columns where the others are not known.
@@ -194,28 +194,18 @@ class ConstrainedTransform:
             DataError: a column is not modelled, or no drawn row could have this value.
             UnsupportedError: a column is given that is learned relative to others which are not.
         """
-        found: dict[int, tuple[int, float]] = {}
-        for name in (name for name in values if name not in self._step_of):
-            found |= self.inner.encode_value(name, values[name])
+        if not values:
+            return {}
         cells = {name: one_cell(self.schema.column(name), value) for name, value in values.items()}
-        known = {name: np.ones(1, np.bool_) for name in cells}
-        for rule, marks in self.contradictions(pa.table(cells), known).items() if cells else ():
-            if marks.any():
-                remedy = "give values that hold it"
-                raise DataError(
-                    "conditions must hold the constraints of the schema",
-                    actual=f"some that break {rule}",
-                    remedy=remedy,
-                )
-        free = _free(self.steps, self._only_known(pa.table(cells), known))
+        table, known = self.deduced(pa.table(cells), {name: np.ones(1, np.bool_) for name in cells})
+        self.refuse_contradictions(table, known)
+        free, found = self._free_cells(table, known), dict[int, tuple[int, float]]()
+        for name in (name for name in known if name not in self._step_of):
+            found |= self.inner.encode_value(name, values.get(name, free[name][0].as_py()))
         for step in self.steps:
             for name in (name for name, marks in step.known(known, 1).items() if marks.all()):
                 if isinstance(step, Joint):
-                    self._tokens(
-                        step,
-                        step.fitting({c.name: cells[c.name] for c in step.columns})[1][0],
-                        [c.name for c in step.columns],
-                    )
+                    self._refuse_unknown_combination(step, table)
                 found |= self.inner.encode_value(name, free[name][0].as_py())
         return found
 
@@ -303,14 +293,51 @@ class ConstrainedTransform:
                 found[self.inner.places(step.there.name)[0]][0] = True  # that of False
         return np.concatenate(found)
 
-    def contradictions(self, table: pa.Table, known: Known) -> dict[str, BoolArray]:
-        """Say which rows break a constraint by their known cells alone, bool **(n_rows,)** by the constraint's text.
+    def deduced(self, table: pa.Table, known: Known) -> tuple[pa.Table, Known]:
+        """Return the table with the parts that follow from known totals and all other parts, and with these as known.
 
         Raises:
             SchemaError: a column with known cells is missing or of another type.
+            DataError: what is left of a total is no value that the part may have.
+
+        Example:
+            >>> from pipeline.columns import Integer
+            >>> from pipeline.constraints import Sum
+            >>> columns = tuple(Integer(name=name, arrow="int64", minimum=0) for name in ("cost", "rent", "food"))
+            >>> schema = Schema(columns=columns, constraints=(Sum(total="cost", parts=("rent", "food")),))
+            >>> train = pa.table({"cost": [3, 5] * 10, "rent": [1, 2] * 10, "food": [2, 3] * 10}, schema=schema.arrow())
+            >>> transform = ConstrainedTransform.fit(train, schema)
+            >>> known = {"cost": np.array([True]), "rent": np.array([True])}
+            >>> transform.deduced(pa.table({"cost": [9], "rent": [4]}), known)[0]["food"].to_pylist()
+            [5]
         """
-        alone = pa.table(self._only_known(table, known))
-        return {constraint.text: constraint.broken(alone) for constraint in self.schema.constraints}
+        known = dict(known)
+        for step in (step for step in self.steps if isinstance(step, Total)):
+            for name, (cells, rows) in step.deduced(self._only_known(table, known), known, len(table)).items():
+                column = self.schema.column(name)
+                if misfit_rows(column.model_copy(update={"nullable": True}), pa.chunked_array([cells])).any():
+                    rule = f'column "{name}" must be able to hold what is left of column "{step.total.name}"'
+                    raise DataError(rule, actual="values that it may not have", remedy="give other values, or fewer")
+                place = table.column_names.index(name) if name in table.column_names else None
+                if place is None:
+                    table = table.append_column(name, cells)
+                else:
+                    kept = pc.if_else(pa.array(rows), cells, column_of(table, column))
+                    table = table.set_column(place, name, kept)
+                known[name] = known.get(name, np.zeros(len(table), np.bool_)) | rows
+        return table, known
+
+    def refuse_contradictions(self, table: pa.Table, known: Known) -> None:
+        """Refuse rows that break a constraint by their known cells alone.
+
+        Raises:
+            SchemaError: a column with known cells is missing or of another type.
+            DataError: names the constraints, with how many rows break each.
+        """
+        broken = self.schema.broken_constraints(pa.table(self._only_known(table, known)))
+        if broken:
+            rule, remedy = "what is given must hold the constraints of the schema", "give other values, or fewer"
+            raise DataError(rule, actual="; ".join(broken), remedy=remedy)
 
     def to_json(self) -> dict[str, Any]:
         """Return both schemas, the steps and the fitted state of every codec; no row of the table."""
@@ -339,6 +366,14 @@ class ConstrainedTransform:
         ) as error:
             remedy = "restore the folder, or fit again"
             raise ArtifactError("a transform's state is damaged", actual=str(error), remedy=remedy) from error
+
+    def _free_cells(self, table: pa.Table, known: Known) -> dict[str, pa.Array]:
+        return _free(self.steps, self._only_known(table, known))
+
+    def _refuse_unknown_combination(self, step: Joint, table: pa.Table) -> None:
+        names = [column.name for column in step.columns]
+        _, (levels,) = step.fitting({name: column_of(table, self.schema.column(name)) for name in names})
+        self._tokens(step, levels, names)
 
     def _only_known(self, table: pa.Table, known: Known) -> dict[str, pa.Array]:
         """Return the modelled columns, their cells missing where they are not known."""

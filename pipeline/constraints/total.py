@@ -14,7 +14,7 @@ from pipeline.arrow_types import family
 from pipeline.codecs.axis import Cells as AxisCells
 from pipeline.codecs.axis import FloatAxis, TickAxis
 from pipeline.columns import Boolean, Column, Continuous, Integer
-from pipeline.constraints.constraint import cells, numbers_of
+from pipeline.constraints.constraint import Numbers, cells, numbers_of
 from pipeline.constraints.distance import reach
 from pipeline.constraints.step import Cells, Known, marks_of, unlike
 from pipeline.constraints.sum import overflow
@@ -114,9 +114,28 @@ class Total:
         if (total & ~whole).any():
             names = " and ".join(f'"{name}"' for name in self.reads)
             rule = f'column "{self.total.name}" is computed from {names}, and can be given only with them'
-            remedy = f"give {names} instead, or fit without the constraint between them"
-            raise UnsupportedError(rule, actual=f'"{self.total.name}" without all of its parts', remedy=remedy)
+            remedy = "give all of these but one beside it, or fit without the constraint between them"
+            raise UnsupportedError(rule, actual=f'"{self.total.name}" without its parts', remedy=remedy)
         return {column.name: whole for column in self.stand_ins}
+
+    def deduced(self, cells: Cells, known: Known, n_rows: int) -> dict[str, tuple[pa.Array, BoolArray]]:
+        """Return, by part, its cells where they follow from a known total and all other parts, and where that is.
+
+        Args:
+            cells: the total and the parts, missing where they are not known.
+            known: which are known.
+            n_rows: of the table.
+        """
+        total, *parts = marks_of(known, (self.total.name, *self.reads), n_rows)
+        found = {}
+        for place, part in enumerate(self.parts):
+            others = [name for name in self.reads if name != part.name]
+            whole = np.logical_and.reduce([total, *(marks for i, marks in enumerate(parts) if i != place)])
+            there = ~_missing([cells[self.total.name], *(cells[name] for name in others)])
+            rows = whole & there & ~parts[place]
+            if rows.any():
+                found[part.name] = self._rest(cells, part, others, rows), rows
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return which columns are tied together, and how."""
@@ -133,21 +152,30 @@ class Total:
         return cls.of(schema, state["total"], state["parts"], there=state["there"], alone=state["alone"])
 
     def _sum(self, parts: list[pa.Array], missing: BoolArray) -> pa.Array:
-        """Return the sums; of whole numbers, one beyond what the type can hold becomes its largest or smallest."""
-        arrow_type, special = self.total.arrow_type, np.zeros(len(missing), np.int8)
-        if family(arrow_type) == "float":
-            numbers = numbers_of([*parts, pa.array([], pa.float64())])[:-1]
-            axis = FloatAxis(
-                arrow_type, self.total.decimals if isinstance(self.total, Continuous) else None, grid=False
-            )
-            with np.errstate(invalid="ignore", over="ignore"):
-                return axis.write(AxisCells(np.add.reduce(numbers), missing, special))
-        numbers, (low, high) = numbers_of(parts), reach(arrow_type)
-        rough = np.add.reduce([number.astype(np.float64) for number in numbers])
-        sums = np.where(overflow(numbers), np.where(rough > 0, high, low), np.add.reduce(numbers))
-        return TickAxis(arrow_type, 1).write(
-            AxisCells(np.where(missing, 0, np.clip(sums, low, high)), missing, special)
-        )
+        numbers = numbers_of([*parts, pa.array([], self.total.arrow_type)])[:-1]
+        with np.errstate(invalid="ignore", over="ignore"):
+            sums = np.add.reduce(numbers)
+        if sums.dtype == np.int64:
+            rough, (low, high) = np.add.reduce([n.astype(np.float64) for n in numbers]), reach(self.total.arrow_type)
+            sums = np.where(overflow(numbers), np.where(rough > 0, high, low), sums)
+        return _in_type(self.total, sums, missing)
+
+    def _rest(self, cells: Cells, part: Column, others: list[str], rows: BoolArray) -> pa.Array:
+        """Return what is left of the total without the other parts."""
+        total, *numbers = numbers_of([cells[name] for name in (self.total.name, *others)])
+        with np.errstate(invalid="ignore", over="ignore"):
+            return _in_type(part, total - np.add.reduce(numbers), ~rows)
+
+
+def _in_type(column: Column, numbers: Numbers, missing: BoolArray) -> pa.Array:
+    """Return numbers in a column's type; one beyond what the type can hold becomes its largest or smallest."""
+    arrow_type, special = column.arrow_type, np.zeros(len(missing), np.int8)
+    if family(arrow_type) == "float":
+        axis = FloatAxis(arrow_type, column.decimals if isinstance(column, Continuous) else None, grid=False)
+        with np.errstate(invalid="ignore", over="ignore"):
+            return axis.write(AxisCells(numbers.astype(np.float64), missing, special))
+    held = np.where(missing, 0, np.clip(numbers, *reach(arrow_type)))
+    return TickAxis(arrow_type, 1).write(AxisCells(held.astype(np.int64), missing, special))
 
 
 def _missing(parts: list[pa.Array]) -> BoolArray:

@@ -147,6 +147,7 @@ def test_what_is_kept_how_is_told(generator: TabularGenerator) -> None:
         {"came": "2024-01-05 10:00:00", "left": "2024-01-07 12:00:00"},
         {"left": Between("2024-03-01 00:00:00", None)},
         {"rent": 30, "food": 3, "cost": 33},
+        {"rent": 30, "cost": 34},  # which leaves one value for food
         {"cost": Between(10, 20), "country": "no"},
         {"age": 10},
         {"income": Between(500, None)},
@@ -175,19 +176,20 @@ def test_conditions_and_constraints_hold_together(generator: TabularGenerator, c
         ({"city": "Oslo", "country": "it"}, DataError, "must leave a value that can be drawn"),
         ({"city": "Atlantis"}, DataError, 'columns "city" must belong to a combination that may be drawn'),
         ({"left": "2024-01-07 12:00:00"}, UnsupportedError, 'as its distance from "came".*give "came" too'),
-        ({"cost": 33}, UnsupportedError, 'computed from "rent" and "food".*give "rent" and "food" instead'),
+        ({"cost": 33}, UnsupportedError, 'computed from "rent" and "food".*give all of these but one'),
         (
             {"came": "2024-01-07 12:00:00", "left": "2024-01-05 12:00:00"},
             DataError,
-            'found some that break "came" <= "left"',
+            'found 1 row breaks "came" <= "left"',
         ),
         (
             {"rent": 20, "food": 10, "cost": Between(50, None)},
             DataError,
             "100.0% of those drawn last break the conditions",
         ),
-        ({"age": 10, "income": 700}, DataError, "some that break age >= 18 or income == 0"),
-        ({"rent": 20, "food": 10, "cost": 31}, DataError, 'some that break "cost" = '),
+        ({"age": 10, "income": 700}, DataError, "found 1 row breaks age >= 18 or income == 0"),
+        ({"rent": 20, "food": 10, "cost": 31}, DataError, '1 row breaks "cost" = '),
+        ({"rent": 30, "cost": 20}, DataError, 'column "food" must be able to hold what is left of column "cost"'),
         ({"city": Between("A", "B")}, ConfigError, "needs a column with an order"),
         ({"key": "stay-1"}, ConfigError, "must name a modelled column"),
     ],
@@ -223,11 +225,15 @@ def test_known_cells_stay_and_drawn_ones_go_with_them(generator: TabularGenerato
     }
     known["left"] = known["came"] & (rng.random(120) < 0.5)
     both = known["rent"] & (rng.random(120) < 0.5)
-    known |= {"food": both, "cost": both}
+    known |= {"food": both, "cost": known["rent"]}  # the food of the others follows
     drawn = keeps(generator.complete(table, known, seed=0), 120)
     for name, marks in known.items():
         kept = pa.array(marks)
         assert drawn[name].filter(kept).to_pylist() == table[name].filter(kept).to_pylist()
+    assert (
+        drawn["food"].filter(pa.array(known["rent"])).to_pylist()
+        == table["food"].filter(pa.array(known["rent"])).to_pylist()
+    )
     never = generator.complete(table, ["country", "came"], seed=0, missing="never")
     assert sum(never[name].null_count for name in never.column_names) == 0
     others = what_if(
@@ -243,7 +249,7 @@ def test_known_cells_stay_and_drawn_ones_go_with_them(generator: TabularGenerato
 def test_known_cells_that_contradict_each_other_are_refused(generator: TabularGenerator) -> None:
     table = stays(30)
     wrong = table.set_column(table.column_names.index("left"), "left", pa.array([0] * 30).cast(pa.timestamp("s")))
-    with pytest.raises(DataError, match=r'known cells must hold .* found 30 rows break "came" <= "left"'):
+    with pytest.raises(DataError, match=r'what is given must hold .* found 30 rows break "came" <= "left"'):
         generator.complete(wrong, ["came", "left"])
     with pytest.raises(UnsupportedError, match='give "came" too'):
         generator.complete(wrong, ["left"])

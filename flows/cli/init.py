@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from .options import Flag, Output
 from .outcome import Outcome
+
+MOST_HINTS = 8
 
 
 def init(
@@ -32,6 +36,7 @@ def init(
     """
     from flows.inputs import read_with_schema
     from flows.template import config_text
+    from pipeline.constraints.holding import holding
 
     schema_file = output.with_name("schema.json")
     _refuse_existing(output, schema_file, force=force)
@@ -40,14 +45,26 @@ def init(
     schema.write(schema_file)
     output.write_text(text, encoding="utf-8")
     kinds = Counter(column.kind for column in schema.columns)
+    found = [c.model_dump(mode="json", exclude_defaults=True) | {"kind": c.kind} for c in holding(source.table, schema)]
     lines = (
         f"Table      {source.table.num_rows:,} rows; {', '.join(f'{n} {kind}' for kind, n in kinds.most_common())}",
         f"Schema     {schema_file}",
         f"Config     {output}",
+        *_hints(found),
         f"Next       look at both, then: tabmint run {output}",
     )
     facts = {"config": str(output), "schema": str(schema_file), "rows": source.table.num_rows, "kinds": dict(kinds)}
+    facts["holding"] = found
     return Outcome("done", lines, facts)
+
+
+def _hints(found: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Return what a person may declare: what holds in every row, as JSON, the first few of it."""
+    if not found:
+        return ()
+    shown = tuple(f"           {json.dumps(each, ensure_ascii=False)}" for each in found[:MOST_HINTS])
+    more = f" ({len(found) - MOST_HINTS} more with --json)" if len(found) > MOST_HINTS else ""
+    return (f'Holds      in every row; what always will, belongs into "constraints" of the schema{more}:', *shown)
 
 
 def _refuse_existing(*files: Path, force: bool) -> None:

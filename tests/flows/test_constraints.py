@@ -168,3 +168,15 @@ def test_a_run_refuses_rows_that_cannot_be_drawn(config_path, people) -> None:
     config = run_config(config_path, [{"kind": "unique", "columns": names}], distinct, "sample.rows=3000")
     with pytest.raises(DataError, match=r'rows are missing: .* break unique "sex", "city", "age"'):
         run_steps(config)
+
+
+def test_init_shows_what_holds_and_declares_nothing(here, capsys) -> None:
+    assert main(["init", "train.parquet", "-o", "tabmint.toml", "--force", "--json"]) == 0
+    out = capsys.readouterr().out
+    facts = json.loads(out.splitlines()[-1])
+    assert {"kind": "inequality", "columns": ["came", "left"]} in facts["holding"]
+    assert {"kind": "functional_dependence", "determinants": ["city"], "dependents": ["country"]} in facts["holding"]
+    assert Schema.read_file("schema.json").constraints == ()
+    shown = [json.loads(line) for line in out.splitlines() if line.startswith('           {"kind"')]
+    assert shown == facts["holding"][: len(shown)]
+    declared(shown, stays()).validate_table(stays().slice(0, 400))

@@ -440,6 +440,7 @@ class TabularGenerator:
 
         rows = np.arange(len(table))
         if not self.schema.constraints:
+            self.acceptance = 1.0
             return draw(rows, 0)
         found = self._met(redraw(len(table), draw, lambda drawn, _: transform.broken(drawn)))
         return put_beside(found, table, known)  # keys too

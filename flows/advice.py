@@ -127,7 +127,7 @@ def _by_density(rows: Sequence[Row], held_out: Mapping[str, Sequence[float]]) ->
     ranked = sorted((row for row in rows if row.kind in held_out), key=lambda row: float(np.mean(held_out[row.kind])))
     none = f" Without a density: {', '.join(without)}." if without else ""
     if not ranked:
-        return Advice(purpose="density and odd rows", words=f"Not told: no density was measured.{none}")
+        return Advice(purpose="density", words=f"Not told: no density was measured.{none}")
     nats = {row.kind: np.asarray(held_out[row.kind]) for row in ranked}
     words, families = _ranking(
         ranked,
@@ -137,22 +137,22 @@ def _by_density(rows: Sequence[Row], held_out: Mapping[str, Sequence[float]]) ->
     )
     bounds = [row.kind for row in ranked if row.density == "lower_bound" and row.kind not in families]
     unsure = f" How far {', '.join(bounds)} {'is' if len(bounds) == 1 else 'are'} behind is a bound." if bounds else ""
-    return Advice(purpose="density and odd rows", families=families, words=f"{words}{unsure}{none}")
+    return Advice(purpose="density", families=families, words=f"{words}{unsure}{none}")
 
 
 def _by_latent_space(rows: Sequence[Row]) -> Advice:
     having = [row for row in rows if row.latent_size]
     used = [row for row in having if row.active_units]
+    words = "; ".join(
+        f"{row.kind}: {row.active_units} of {row.latent_size} units are active and say {row.latent_nats:.1f} nats"
+        " about a row, at most"
+        for row in used
+    )
     if not having:
-        words = "None of these families encodes a row into a latent vector; of all families the VAE does."
+        words = "none of these families encodes a row into a latent vector, which the VAE does"
     elif not used:
-        words = (
-            f"{', '.join(row.kind for row in having)} has a latent vector, but no unit of it is used: it has collapsed."
-        )
-    else:
-        words = "; ".join(f"{row.kind}, {row.active_units} of {row.latent_size} units are used" for row in used)
-        words += ". Only a family with an encoder can place a row in a latent space."
-    return Advice(purpose="latent space", families=tuple(row.kind for row in used), words=words)
+        words = f"{', '.join(row.kind for row in having)}: no unit is active, the latent vector has collapsed"
+    return Advice(purpose="latent space", families=tuple(row.kind for row in used), words=f"{words}.")
 
 
 def _ranking(

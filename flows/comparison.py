@@ -225,13 +225,14 @@ def _row(kind: str, report: Report, fitted: Fitted, sampled: Sampled, surprise: 
         density=surprise.density,
         latent_size=max((encoder["latent_size"] for encoder in encoders), default=0),
         active_units=min((encoder["active_units"] for encoder in encoders), default=0),
+        latent_nats=min((sum(encoder["kl_per_dimension"]) for encoder in encoders), default=0.0),
         size_bytes=sum(path.stat().st_size for path in fitted.model.path.rglob("*") if path.is_file()),
         n_parameters=facts["n_parameters"],
         report=f"{kind}/report.html",
     )
 
 
-def _encoders(diagnostics: dict[str, Any]) -> list[dict[str, int]]:
+def _encoders(diagnostics: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the diagnostics of the members that encode rows into a latent vector."""
     return [found for found in diagnostics.get("members", [diagnostics]) if "latent_size" in found]
 

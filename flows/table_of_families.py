@@ -38,7 +38,8 @@ class Row(Config):
         nats: the mean surprise of holdout rows; None where the family has no density.
         density: what kind of density that is of.
         latent_size: units of the latent vector that a row is encoded into; 0 where there is none.
-        active_units: how many of them differ between rows; of a mixture, of its least used member.
+        active_units: how many of them differ between rows; of a mixture, in its least used member.
+        latent_nats: what the vector says about a row, at most; of a mixture, in the member where that is least.
         size_bytes: of the model's folder.
         n_parameters: of the model.
         report: where the report lies, seen from the table; None where there is none.
@@ -57,6 +58,7 @@ class Row(Config):
     density: Literal["exact", "lower_bound", "encoded_space"] | None = None
     latent_size: int = 0
     active_units: int = 0
+    latent_nats: float = 0.0
     size_bytes: int = 0
     n_parameters: int = 0
     report: str | None = None

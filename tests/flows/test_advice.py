@@ -22,6 +22,7 @@ def row(
         density=density,
         latent_size=units[1],
         active_units=units[0],
+        latent_nats=2.5,
     )
 
 
@@ -31,7 +32,7 @@ def told(rows, held_out=None):
 
 def test_every_purpose_is_spoken_of_even_where_nothing_was_measured():
     found = told([row("a")])
-    assert list(found) == ["quality", "privacy", "speed", "density and odd rows", "latent space", "augmentation"]
+    assert list(found) == ["quality", "privacy", "speed", "density", "latent space", "augmentation"]
     assert found["quality"].words == "Not told: c2st_auc was not measured." and found["quality"].families == ()
     assert told([])["speed"].words == "Not told: no table was drawn."
 
@@ -82,14 +83,14 @@ def test_densities_are_compared_row_by_row():
     close, better, noisy = nats + rng.normal(0.3, 0.1, 500), nats, nats + rng.normal(0.0, 30, 500)
     rows = [row("close"), row("better"), row("noisy"), row("none", density=None)]
     held_out = {"close": close.tolist(), "better": better.tolist(), "noisy": noisy.tolist()}
-    found = told(rows, held_out)["density and odd rows"]
+    found = told(rows, held_out)["density"]
     assert "close" not in found.families and "better" in found.families and "noisy" in found.families
     assert "Without a density: none." in found.words
 
 
 def test_a_bound_that_is_behind_may_belong_to_a_density_that_is_not():
     rows = [row("exact"), row("bound", density="lower_bound")]
-    found = told(rows, {"exact": [1.0, 2.0, 3.0], "bound": [2.0, 3.0, 4.0]})["density and odd rows"]
+    found = told(rows, {"exact": [1.0, 2.0, 3.0], "bound": [2.0, 3.0, 4.0]})["density"]
     assert (
         found.families == ("exact",)
         and "at most 3.00" in found.words
@@ -98,8 +99,9 @@ def test_a_bound_that_is_behind_may_belong_to_a_density_that_is_not():
 
 
 def test_a_latent_space_needs_units_that_are_used():
-    assert "encodes a row" in told([row("a")])["latent space"].words
-    assert told([row("a", units=(0, 8))])["latent space"].families == ()
-    assert "has collapsed" in told([row("a", units=(0, 8))])["latent space"].words
+    assert told([row("a")])["latent space"].words.startswith("none of these families encodes a row")
+    collapsed = told([row("a", units=(0, 8))])["latent space"]
+    assert collapsed.families == () and "has collapsed" in collapsed.words
     found = told([row("a", units=(3, 8)), row("b")])["latent space"]
-    assert found.families == ("a",) and "3 of 8 units" in found.words
+    assert found.families == ("a",)
+    assert found.words == "a: 3 of 8 units are active and say 2.5 nats about a row, at most."

@@ -251,7 +251,9 @@ def _of_draws(draws: Floats, truth: Floats, hidden: Bools, numbers: list[str]) -
         "coverage_without_ties": inside[hidden].mean(),
         "width": (high - low)[hidden].mean(),
         "crps": crps[hidden].mean(),
-        "coverage_by_column": {name: float(covered[hidden[:, i], i].mean()) for i, name in enumerate(numbers)},
+        "coverage_by_column": {
+            name: float(covered[hidden[:, i], i].mean()) for i, name in enumerate(numbers) if hidden[:, i].any()
+        },
     }
 
 

@@ -176,7 +176,7 @@ class AnomalyScorer:
         """
         rows = read_rows(self.transform, table)
         lowest = self._chance(rows, self._in_context(rows, seed)).min(1)
-        return np.asarray(-np.log(np.clip(lowest, np.finfo(np.float64).tiny, 1.0)) + 0.0)
+        return np.asarray(-np.log(np.minimum(lowest, 1.0)) + 0.0)
 
     def reasons(self, table: pa.Table | pd.DataFrame, n: int, *, seed: int = 0) -> list[list[Reason]]:
         """Return for each row the `n` cells that are the least expected given all others, the oddest first.
@@ -207,8 +207,12 @@ class AnomalyScorer:
         return [[reason(i, int(j)) for j in chosen] for i, chosen in enumerate(order)]
 
     def _chance(self, rows: ReadRows, found: _InContext) -> FloatArray:
-        """Return the chance of a cell so unlikely or less **(n_rows, n_columns)**, small where it lies outside."""
-        return np.minimum(found.chance, np.exp(-rows.least_nats(self.n_train, self.protect)))
+        """Return the chance of a cell so unlikely or less **(n_rows, n_columns)**, small where it lies outside.
+
+        Where the model holds a cell for impossible it is outside, and that alone counts.
+        """
+        most = np.exp(-rows.least_nats(self.n_train, self.protect))
+        return np.where(found.chance > 0, np.minimum(found.chance, most), most)
 
     def _by_column(self) -> dict[str, list[int]]:
         """Return the places of each column's parts among the token columns."""

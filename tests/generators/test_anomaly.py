@@ -15,10 +15,11 @@ from generators.mixture import Mixture
 from generators.model import Batch
 from generators.odd_cells import log_widths, read_rows
 from pipeline.codecs.numeric import NumericCodec
-from pipeline.columns import Continuous, Integer
+from pipeline.columns import Boolean, Continuous, Integer
 from pipeline.constraints import FixedCombinations, Inequality
 from pipeline.errors import ConfigError, DataError, NotFittedError, SchemaError, UnsupportedError
 from pipeline.inference import infer
+from pipeline.schema import Schema
 
 from .tables import every_row, people, token_layout, twins
 
@@ -146,6 +147,15 @@ def test_columns_that_are_not_modelled_may_be_absent_and_other_columns_may_be_th
         scorer.score(some.drop_columns(["city"]))
     frame = people().to_pandas()
     assert scorer.score(frame).nats == pytest.approx(scorer.score(people()).nats)
+
+
+def test_what_a_model_holds_for_impossible_counts_as_what_too_few_rows_have():
+    table = pa.table({"smoker": [False] * 100, "age": list(range(20, 30)) * 10})
+    schema = Schema(columns=(Boolean(name="smoker", arrow="bool"), Integer(name="age", arrow="int64")))
+    scorer = AnomalyScorer(quick("independent", table, schema))
+    odd = pa.table({"smoker": [True], "age": [25]})
+    assert scorer.contributions(odd)["smoker"].tolist() == [pytest.approx(math.log(100 / 5))]
+    assert scorer.worst_cell(odd).tolist() == [pytest.approx(math.log(100 / 5))]
 
 
 def test_a_missing_cell_counts_what_train_had_of_them():

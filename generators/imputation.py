@@ -149,6 +149,12 @@ class Imputed:
         """How many cells of each column are filled."""
         return {name: int(mask.sum()) for name, mask in self.missing.items()}
 
+    @property
+    def left(self) -> dict[str, int]:
+        """How many cells stay missing, in columns that are not modelled or were not chosen."""
+        counts = {name: self.given[name].null_count for name in self.given.column_names if name not in self.missing}
+        return {name: count for name, count in counts.items() if count}
+
     @cached_property
     def tables(self) -> tuple[Table, ...]:
         """The completed tables, one for each imputation; observed cells are as they were."""

@@ -90,9 +90,11 @@ def impute(
     if intervals is not None:
         write_table(imputed.intervals(level), intervals, spreadsheet_safe=False)
     written = f"{files[0]} to {files[-1]}" if multiple else str(output)
-    cells = (f"           {name}: {count:,} cells" for name, count in imputed.counts.items())
-    facts = {"output": [str(file) for file in files], "filled": imputed.counts, "imputations": imputations}
-    return Outcome("done", (f"Filled     {written}", *cells), facts | {"seed": seed})
+    cells = [f"           {name}: {count:,} cells" for name, count in imputed.counts.items()]
+    cells += [f"Left       {name}: {count:,} cells stay missing" for name, count in imputed.left.items()]
+    facts = {"output": [str(file) for file in files], "filled": imputed.counts, "left": imputed.left}
+    facts |= {"imputations": imputations, "seed": seed}
+    return Outcome("done", (f"Filled     {written}", *cells), facts)
 
 
 def _fitted(

@@ -61,9 +61,10 @@ def test_what_is_filled_is_marked_as_holding_original_rows(here):
         refuse_original_rows("filled.parquet")
 
 
-def test_every_draw_is_written_and_a_table_is_learned_on_the_spot(here):
+def test_every_draw_is_written_and_a_table_is_learned_on_the_spot(here, capsys):
     tokens = ["impute", "gaps.parquet", "--generator", "independent", "-o", "filled.parquet"]
     assert main([*tokens, "--multiple", "--imputations", "2", "--column", "age"]) == 0
+    assert "city: 10 cells stay missing" in capsys.readouterr().out
     first, second = (pq.read_table(f"filled-{i}.parquet") for i in (1, 2))
     assert first["age"].null_count == 0 and not first["age"].equals(second["age"])
     assert not (here / "filled.parquet").exists() and not (here / "filled-3.parquet").exists()

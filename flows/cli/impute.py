@@ -93,8 +93,7 @@ def impute(
     cells = [f"           {name}: {count:,} cells" for name, count in imputed.counts.items()]
     cells += [f"Left       {name}: {count:,} cells stay missing" for name, count in imputed.left.items()]
     facts = {"output": [str(file) for file in files], "filled": imputed.counts, "left": imputed.left}
-    facts |= {"imputations": imputations, "seed": seed}
-    return Outcome("done", (f"Filled     {written}", *cells), facts)
+    return Outcome("done", (f"Filled     {written}", *cells), {**facts, "imputations": imputations, "seed": seed})
 
 
 def _fitted(

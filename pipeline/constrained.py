@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.columns import Boolean, Categorical, Column, Constant, Identifier, Text
+from pipeline.constraints import Constraint, Predicate
 from pipeline.constraints.constraint import Codes, as_marks, quoted_list
 from pipeline.constraints.constraint import cells as cells_of
 from pipeline.constraints.gap import Gap
@@ -334,7 +335,9 @@ class ConstrainedTransform:
             SchemaError: a column with known cells is missing or of another type.
             DataError: names the constraints, with how many rows break each.
         """
-        broken = self.schema.broken_constraints(pa.table(self._only_known(table, known)))
+        judged = tuple(each for each in self.schema.constraints if not _is_open(each, known))
+        schema = self.schema.model_copy(update={"constraints": judged})
+        broken = schema.broken_constraints(pa.table(self._only_known(table, known)))
         if broken:
             rule, remedy = "what is given must hold the constraints of the schema", "give other values, or fewer"
             raise DataError(rule, actual="; ".join(broken), remedy=remedy)
@@ -414,6 +417,13 @@ class Narrowed:
 
     group: npt.NDArray[np.int64]
     tokens: list[dict[int, BoolArray]]
+
+
+def _is_open(constraint: Constraint, known: Known) -> bool:
+    """Say whether a constraint asks for missing cells of columns of which some are unknown, which is not missing."""
+    if not (isinstance(constraint, Predicate) and constraint.asks_for_missing):
+        return False
+    return not all(name in known and known[name].all() for name in constraint.names)
 
 
 def _split(

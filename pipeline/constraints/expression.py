@@ -113,6 +113,11 @@ class Expression:
             text = text.replace(stand_in, f"`{names.get(name, name)}`")
         return text
 
+    @cached_property
+    def asks_for_missing(self) -> bool:
+        """Whether it holds `is None` or `is not None`."""
+        return any(isinstance(node, ast.Is | ast.IsNot) for node in ast.walk(self.tree))
+
     def evaluate(self, table: pa.Table) -> pa.Array:
         """Return true, false or unknown for each row.
 

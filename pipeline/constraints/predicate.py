@@ -46,6 +46,11 @@ class Predicate(BetweenColumns):
         """The expression."""
         return self.expression
 
+    @property
+    def asks_for_missing(self) -> bool:
+        """Whether the expression asks if a cell is missing, so that a missing one can break it."""
+        return Expression.parse(self.expression).asks_for_missing
+
     def renamed(self, names: Mapping[str, str]) -> Self:
         """Return the constraint with columns by their new names."""
         return self.model_copy(update={"expression": Expression.parse(self.expression).renamed(names)})

@@ -530,3 +530,16 @@ def test_a_part_follows_from_its_total_and_all_other_parts(kind: str, data: st.D
         assert part == pytest.approx(was, abs=1e-6)
     else:
         assert part.to_pylist() == was
+
+
+def test_what_is_not_known_yet_is_not_taken_for_missing():
+    columns = (Boolean(name="cancelled", arrow="bool"), Integer(name="delay", arrow="int64", nullable=True))
+    rule = Predicate(expression="cancelled == (delay is None)")
+    schema = Schema(columns=columns, constraints=(rule,))
+    train = pa.table({"cancelled": [True, False] * 10, "delay": [None, 5] * 10}).cast(schema.arrow())
+    transform = ConstrainedTransform.fit(train, schema)
+    some, known = pa.table({"cancelled": [False, True]}), {"cancelled": np.array([True, True])}
+    transform.refuse_contradictions(some, known)
+    given = some.append_column("delay", pa.array([None, None], pa.int64()))
+    with pytest.raises(DataError, match="1 row breaks cancelled"):
+        transform.refuse_contradictions(given, {**known, "delay": np.array([True, True])})

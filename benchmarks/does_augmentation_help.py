@@ -29,6 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evaluation.statistics import FloatArray
 from evaluation.utility.advice import Comparison, advise, compare, corrected_interval, signed, table_of
 from evaluation.utility.augmentation import (
     LEARNERS,
@@ -186,16 +187,38 @@ def show_means(found: Mapping[str, list[Trial]]) -> None:
             print(f"| {learner.name} | {remedy} | " + " | ".join(map(mean_cell, each)) + " |")
 
 
+def show_against(found: Mapping[str, list[Trial]], rival: str = "SMOTE") -> None:
+    """Print by how much each other remedy is ahead of `rival`: means over learners, tables as a sample."""
+    remedies_tried = dict.fromkeys(trial.remedy for trial in next(iter(found.values())))
+    print(f"\n### Minus {rival}, mean over learners and {len(found)} tables\n")
+    print("| remedy | " + " | ".join(MEASURES[measure][0] for measure in SHOWN) + " |")
+    print("|" + "---|" * (1 + len(SHOWN)))
+    for remedy in remedies_tried:
+        if remedy != rival:
+            ahead = [[lead(trials, remedy, rival, measure) for trials in found.values()] for measure in SHOWN]
+            print(f"| {remedy} | " + " | ".join(mean_text(np.array(each)) for each in ahead) + " |")
+
+
+def lead(trials: list[Trial], remedy: str, rival: str, measure: str) -> float:
+    """Return how much higher the mean score of a remedy is than that of a rival, over learners and splits."""
+    scores = {name: [trial.scores[measure] for trial in trials if trial.remedy == name] for name in (remedy, rival)}
+    return float(np.mean(scores[remedy]) - np.mean(scores[rival]))
+
+
+def mean_text(differences: FloatArray) -> str:
+    """Return the mean of differences, one a table, with its 95 % interval where there are several."""
+    if len(differences) == 1:
+        return signed(differences[0])
+    low, high = corrected_interval(differences, test_to_learning=0.0)
+    return f"{signed(float(differences.mean()))} [{signed(low)}, {signed(high)}]"
+
+
 def mean_cell(each: list[Comparison]) -> str:
     """Return the mean over tables, and on how many the remedy is better or worse beyond its interval."""
     if each[0].remedy == REAL:
         return f"{np.mean([one.value for one in each]):.3f}"
-    differences = np.array([one.difference for one in each])
     marks = f"{sum(one.better for one in each)}▲ {sum(one.worse for one in each)}▼"
-    if len(each) == 1:
-        return f"{signed(differences[0])} ({marks})"
-    low, high = corrected_interval(differences, test_to_learning=0.0)
-    return f"{signed(float(differences.mean()))} [{signed(low)}, {signed(high)}] ({marks})"
+    return f"{mean_text(np.array([one.difference for one in each]))} ({marks})"
 
 
 def budget(text: str) -> float | None:
@@ -232,6 +255,8 @@ def main(tokens: list[str] | None = None) -> None:
         found[name] = measured(name, splits, drawing, asdict(fit), results)
         show_table(name, splits, found[name], drawing)
     show_means(found)
+    if "SMOTE" in remedies():
+        show_against(found)
 
 
 if __name__ == "__main__":

@@ -55,14 +55,18 @@ def test_a_finished_cell_is_remembered_and_a_broken_line_is_not(study, tmp_path)
 def test_it_runs_and_prints_and_goes_on_where_it_was(study, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(study, "TABLES", {"toy": (toy, "ill"), "again": (toy, "ill")})
     monkeypatch.setattr(study, "augmenters", lambda *_: {"vae": lambda known, wanted, seed: known.filter(known["ill"])})
-    monkeypatch.setattr(study, "remedies", lambda: {REAL: unchanged})  # the others have tests of their own
+    monkeypatch.setattr(
+        study, "remedies", lambda: {REAL: unchanged, "SMOTE": unchanged}
+    )  # the others have tests of their own
     path = tmp_path / "results.jsonl"
     tokens = ["--families", "vae", "--splits", "2", "--budget", "1s", "--rows", "150", "--results", str(path)]
     study.main([*tokens, "--tables", "toy"])
     cells = [json.loads(line)["cell"] for line in path.read_text().splitlines() if line]
-    assert [cell["remedy"] for cell in cells] == [REAL, "vae"] * 2
+    assert [cell["remedy"] for cell in cells] == [REAL, "SMOTE", "vae"] * 2
     alone = capsys.readouterr().out
-    assert "### toy" in alone and "\nvae: " in alone and "### Mean over 1 tables" in alone
+    assert (
+        "### toy" in alone and "\nvae: " in alone and "### Mean over 1 tables" in alone and "### Minus SMOTE" in alone
+    )
     study.main(tokens)
     both = capsys.readouterr().out
     assert len([line for line in path.read_text().splitlines() if line]) == 2 * len(cells)
@@ -86,3 +90,9 @@ def test_the_mean_over_tables_takes_them_for_a_sample(study):
     gains = [Comparison("vae", "boosted trees", "f1", 0.5, gain, (gain - 0.05, gain + 0.05)) for gain in (0.1, 0.0)]
     assert study.mean_cell(gains) == "+0.050 [−0.585, +0.685] (1▲ 0▼)"
     assert study.mean_cell(gains[:1]) == "+0.100 (1▲ 0▼)"
+
+
+def test_a_lead_is_the_mean_over_learners_and_splits(study):
+    found = [Trial(0, name, learner, {"f1": f1}) for name, learner, f1 in
+             (("vae", "a", 0.5), ("vae", "b", 0.7), ("SMOTE", "a", 0.5), ("SMOTE", "b", 0.6))]  # fmt: skip
+    assert study.lead(found, "vae", "SMOTE", "f1") == pytest.approx(0.05)

@@ -187,7 +187,7 @@ def show_means(found: Mapping[str, list[Trial]]) -> None:
             print(f"| {learner.name} | {remedy} | " + " | ".join(map(mean_cell, each)) + " |")
 
 
-def show_against(found: Mapping[str, list[Trial]], rival: str = "SMOTE") -> None:
+def show_against(found: Mapping[str, list[Trial]], rival: str) -> None:
     """Print by how much each other remedy is ahead of `rival`: means over learners, tables as a sample."""
     remedies_tried = dict.fromkeys(trial.remedy for trial in next(iter(found.values())))
     print(f"\n### Minus {rival}, mean over learners and {len(found)} tables\n")
@@ -255,8 +255,9 @@ def main(tokens: list[str] | None = None) -> None:
         found[name] = measured(name, splits, drawing, asdict(fit), results)
         show_table(name, splits, found[name], drawing)
     show_means(found)
-    if "SMOTE" in remedies():
-        show_against(found)
+    for rival in (REAL, "SMOTE"):
+        if rival in remedies():
+            show_against(found, rival)
 
 
 if __name__ == "__main__":

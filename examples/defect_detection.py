@@ -8,7 +8,7 @@ current and vibration, with more noise under more load, and each product has its
 that reports what it might report at another time: each reading alone is ordinary, only the combination is not. So a
 limit for each sensor sees nothing, and a detector has to know how sensors go together.
 
-A generator learns 5,000 ordinary records. The score of a record is its surprise in nats; the threshold is read from
+A generator learns 6,000 ordinary records. The score of a record is its surprise in nats; the threshold is read from
 ordinary records that were not learned, so that 1 % of ordinary records are called odd. Isolation Forest, local outlier
 factor and the distance to the 10 nearest records stand beside it, on the same records. These measure distances, to
 which idle channels count as much as any; without the four channels, and with even noise, they are the better choice.
@@ -29,7 +29,7 @@ from sklearn.preprocessing import StandardScaler
 from generators import FlowMatchingConfig, TabularGenerator
 from generators.anomaly import AnomalyScorer, Threshold, threshold_of
 
-N_LEARNED, N_REFERENCE, N_ORDINARY, N_DEFECTS, FALSE_ALARMS = 5_000, 2_000, 1_000, 300, 0.01
+N_LEARNED, N_REFERENCE, N_ORDINARY, N_DEFECTS, FALSE_ALARMS = 6_000, 2_000, 2_000, 300, 0.01
 SENSORS = ["speed", "load", "temperature", "current", "vibration", "oil_pressure", "coolant", "torque"]
 
 CONFIG = FlowMatchingConfig(members=1)

@@ -45,6 +45,7 @@ def test_the_first_block_is_what_the_makefile_and_the_folder_offer():
 @pytest.mark.slow
 def test_the_page_works_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("flows.likelihood.MOST_ROWS", 100)
     flights = pq.read_table(ROOT / "examples" / "flights.parquet")
     pq.write_table(flights.take(list(range(0, len(flights), len(flights) // N_FLIGHTS))), "flights.parquet")
     ran = []

@@ -290,6 +290,8 @@ def _evaluate(
         published=published,
     )
     run, began = identity(job, plan, tables, fitted, sampled, ingested.data_sha256), time.monotonic()
+    move(0.0, "likelihood")
+    likelihood = likelihood_of(generator, tables, seed=job.seed)
     report = evaluate_tables(
         tables,
         config.evaluation,
@@ -297,7 +299,7 @@ def _evaluate(
         seed=job.seed,
         run=run,
         training=training_curve(generator),
-        likelihood=likelihood_of(generator, tables, seed=job.seed),
+        likelihood=likelihood,
         notes=(*notes(schema, generator, reused_model=fitted.reused), *ingested.warnings, *remarks),
         since_last=since_last(job, ingested, plan, tables.train.num_rows),
         on_progress=by_stage(move, len(config.evaluation.families) + 2),

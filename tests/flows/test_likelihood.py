@@ -37,7 +37,7 @@ def test_the_nats_of_a_known_law_are_its_entropy_and_the_intervals_hold_it():
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     assert found.kind == "exact"
     for nats in found.nats:
-        assert nats.interval[0] < entropy < nats.interval[1] and nats.n_rows == 2000
+        assert nats.interval[0] < entropy < nats.interval[1] and nats.n_rows == 500
     assert found.overfitting.interval[0] < 0 < found.overfitting.interval[1]
 
 

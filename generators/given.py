@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from pipeline.encoded import BoolArray, Encoded, Layout
 
+N_CANDIDATES = 8
+"""Of each row, where what is given is not what the order begins with; one is kept."""
 UNOBSERVED = -1
 """In place of the token of a train cell of which nothing is known: it is not learned, and others are not told of it."""
 Known = Mapping[int, tuple[int, float]]
@@ -118,6 +120,15 @@ class Given:
         """Return bool **(size,)**: which tokens of a column may not be drawn."""
         a = int(self.layout.offsets[column])
         return ~self.allowed[a : a + self.layout.sizes[column]]
+
+    def are_first(self, order: Sequence[int]) -> bool:
+        """Return whether in every row the given cells are the first of an order of the columns."""
+        along = self.mask[:, list(order)]
+        return bool((along[:, 1:] <= along[:, :-1]).all())
+
+    def repeated(self, n: int) -> Given:
+        """Return each row n times in a row."""
+        return self.take(torch.arange(len(self), device=self.mask.device).repeat_interleave(n))
 
     def token_patterns(self) -> Tensor:
         """Return int64 **(n,)**: a number from 0 on for each row, the same where the same tokens are given."""

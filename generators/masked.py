@@ -16,14 +16,14 @@ from torch.nn import functional as F
 
 from pipeline.encoded import Layout
 
-from .given import UNOBSERVED, Batch, Given
+from .given import N_CANDIDATES, UNOBSERVED, Batch, Given
 from .heads import ColumnHeads, TokenHead, draw_tokens
 from .nets import Trunk
+from .prior import keep_one
 from .schedule import draw_known, known_first
 from .token_matrix import TokenMatrix
 
 CELLS_PER_PASS = 1 << 21
-N_CANDIDATES = 8
 
 
 class MaskedTokens(nn.Module):
@@ -119,18 +119,11 @@ class MaskedTokens(nn.Module):
         up to an error of order one over the candidates: Rubin 1988, "Using the SIR algorithm to simulate posterior
         distributions". Rows under guidance follow another distribution, and have one candidate.
         """
-        if (guidance and given) or self._are_first(given):
+        if (guidance and given) or given.are_first(self.order):
             return self._drawn(given, rng, guidance if given else 0.0).tokens
-        candidates = given.take(torch.arange(len(given), device=self.rank.device).repeat_interleave(N_CANDIDATES))
-        drawing = self._drawn(candidates, rng, 0.0)
-        log_weights = (self.log_density(drawing.tokens) - drawing.log_prob).view(-1, N_CANDIDATES)
-        kept = torch.multinomial(log_weights.softmax(1), 1, generator=rng).squeeze(1)
-        return drawing.tokens[torch.arange(len(given), device=kept.device) * N_CANDIDATES + kept]
-
-    def _are_first(self, given: Given) -> bool:
-        """Return whether in every row the given cells are the first of the order, so that the draw follows it."""
-        along = given.mask[:, self.order]
-        return bool((along[:, 1:] <= along[:, :-1]).all())
+        drawing = self._drawn(given.repeated(N_CANDIDATES), rng, 0.0)
+        log_weights = self.log_density(drawing.tokens) - drawing.log_prob
+        return drawing.tokens[keep_one(log_weights.view(-1, N_CANDIDATES), rng)]
 
     def _drawn(self, given: Given, rng: torch.Generator, guidance: float) -> _Drawing:
         drawing = _Drawing(self, given, guidance)

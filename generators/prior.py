@@ -96,6 +96,19 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return (mean.square() + log_variance.exp() - 1 - log_variance) / 2
 
 
+def keep_one(log_weights: Tensor, rng: torch.Generator) -> Tensor:
+    """Draw, for each row of weights **(n, n_candidates)**, one in proportion to them: its index among all **(n,)**.
+
+    Example:
+        >>> weights = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+        >>> keep_one(weights.log(), torch.Generator().manual_seed(0)).tolist()
+        [1, 2]
+    """
+    n, n_candidates = log_weights.shape
+    kept = torch.multinomial(log_weights.softmax(1), 1, generator=rng).squeeze(1)
+    return torch.arange(n, device=kept.device) * n_candidates + kept
+
+
 def systematic_resample(log_weights: Tensor, pool: Tensor, n: Tensor, rng: torch.Generator) -> Tensor:
     """Draw indices in proportion to weights from several pools, each index as often as expected to within one.
 

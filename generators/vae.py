@@ -25,10 +25,10 @@ from pipeline.encoded import Encoded, Layout
 
 from .cells import CellDecoder, RowEncoder
 from .config import TrainedConfig, TrainingConfig
-from .given import Batch, Given
+from .given import N_CANDIDATES, Batch, Given
 from .masked import auto_dropout, auto_width, sampling_order
 from .model import DensityKind, Model, Objective
-from .prior import LatentFlow, kl_divergence, normal_log_prob, systematic_resample
+from .prior import LatentFlow, keep_one, kl_divergence, normal_log_prob, systematic_resample
 from .schedule import draw_known, known_first
 
 ACTIVE_VARIANCE = 0.01
@@ -231,11 +231,34 @@ class VAE(Model):
         Where cells are given, latent vectors are drawn from p(z | given) by sampling-importance-resampling: the n rows
         that are given the same cells have a pool of 4 n from the prior, which is resampled in proportion to
         p(given | z). A pool has at least 64 latent vectors, and all pools together at least 4,096. The error is that of
-        a self-normalised estimate, of order one over the effective size of the pool; what is drawn after z is exact.
+        a self-normalised estimate, of order one over the effective size of the pool.
         Source: Rubin 1988, "Using the SIR algorithm to simulate posterior distributions".
+
+        What the decoder says behind given cells is learned from fewer rows than what it says along the order. So where
+        the given cells are not the first of the order, each row has 8 candidates, a latent vector with cells, of which
+        one is kept in proportion to the cells' probability along the order over that with which they were drawn.
         """
-        z = self._draw_posterior(given, rng) if given else self._draw_prior(len(given), rng)
-        return self.decode(z, rng, given)
+        if not given:
+            return self.decode(self._draw_prior(len(given), rng), rng)
+        if given.are_first(self.order):
+            return self.decode(self._draw_posterior(given, rng), rng, given)
+        candidates = given.repeated(N_CANDIDATES)
+        z = self._draw_posterior(candidates, rng)
+        rows = self._cells(z, rng, candidates)
+        kept = keep_one(self._log_weights(z, rows, candidates.mask).view(-1, N_CANDIDATES), rng)
+        return rows.take(kept).encoded(self.layout)
+
+    def _log_weights(self, z: Tensor, rows: Batch, known: Tensor) -> Tensor:
+        """Return log p(row | z) along the order less that with the known cells first **(batch,)** in nats."""
+        n_rows = max(1, CELLS_PER_BOUND // self.layout.n_columns)
+
+        def weigh(part: Tensor) -> Tensor:
+            batch = Batch(rows.tokens[part], rows.values[part].float())
+            ranks = (known_first(self.rank, known[part]), self.rank.expand(len(part), -1))
+            drawn, along = (self.decoder.negative_log_likelihood(z[part], batch, rank, None).sum(1) for rank in ranks)
+            return drawn - along
+
+        return torch.cat([weigh(part) for part in torch.split(torch.arange(len(z), device=z.device), n_rows)])
 
     def _draw_posterior(self, given: Given, rng: torch.Generator) -> Tensor:
         """Return a latent vector for each row **(n, latent_size)**, drawn given its known cells."""
@@ -278,9 +301,11 @@ class VAE(Model):
             rng: of the cells' draws; None takes the likeliest token of each cell and the centre of its value.
             given: the cells that are known, of as many rows.
         """
-        given = given or Given.nothing(len(z), self.layout).to(z.device)
+        return self._cells(z, rng, given or Given.nothing(len(z), self.layout).to(z.device)).encoded(self.layout)
+
+    def _cells(self, z: Tensor, rng: torch.Generator | None, given: Given) -> Batch:
         tokens, positions = self.decoder.draw(z, given, self.order, rng)
-        return Batch(tokens, given.complete(positions)).encoded(self.layout)
+        return Batch(tokens, given.complete(positions))
 
     def interpolate(self, first: Batch, last: Batch, n_steps: int) -> Encoded:
         """Return `n_steps` likeliest rows on the straight line between the encoded means of two rows, ends included.

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.stats import beta, kstest
 
-from generators import TrainingConfig, VAEConfig
+from generators import TrainingConfig, VAEConfig, vae
 from generators.given import Batch, Given
 from generators.training import train
 from generators.vae import VAE, draw_posterior
@@ -118,23 +118,23 @@ def test_rows_are_drawn_as_often_as_their_density_says():
 
 
 @pytest.mark.parametrize("column", [0, 2])
-def test_rows_given_any_column_are_drawn_from_the_conditional(column):
-    model = untrained(TOKENS, spread=0.5)
-    rank = model.rank + TOKENS.n_columns * (torch.arange(3) != column)
-    p, rows = exact_probabilities(model, rank), every_row(TOKENS).tokens
+def test_rows_given_any_column_are_drawn_from_the_conditional(column, monkeypatch):
+    monkeypatch.setattr(vae, "N_CANDIDATES", 32)  # this network contradicts itself as no trained one does
+    model = untrained(TOKENS, spread=0.3)
+    p, rows = exact_probabilities(model), every_row(TOKENS).tokens
     fits = rows[:, column] == 1
     expected = (p[fits] / p[fits].sum()).numpy()
-    drawn = draw_rows(model, 10_000, {column: (1, 0.5)}).tokens
+    drawn = draw_rows(model, 5_000, {column: (1, 0.5)}).tokens
     assert (drawn[:, column] == 1).all()
     places = [c for c in range(3) if c != column]
     numbers = np.ravel_multi_index(tuple(drawn[:, places].T), [TOKENS.sizes[c] for c in places])
-    assert np.bincount(numbers, minlength=len(expected)) / 10_000 == pytest.approx(expected, abs=0.02)
+    assert np.bincount(numbers, minlength=len(expected)) / 5_000 == pytest.approx(expected, abs=0.03)
     # A latent vector of the prior, not reweighted by what is known, would do worse than that.
     unweighted = model.decode(
         model.prior.sample(10_000, rng()), rng(), Given.same(10_000, model.layout, {column: (1, 0.5)})
     ).tokens
     numbers = np.ravel_multi_index(tuple(unweighted[:, places].T), [TOKENS.sizes[c] for c in places])
-    assert np.abs(np.bincount(numbers, minlength=len(expected)) / 10_000 - expected).max() > 0.025
+    assert np.abs(np.bincount(numbers, minlength=len(expected)) / 10_000 - expected).max() > 0.04
 
 
 def test_a_condition_fixes_the_value_too_and_the_other_values_follow_it():

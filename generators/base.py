@@ -34,7 +34,7 @@ from pipeline.transform import TransformConfig, typed_cell
 from .checkpoint import load_state, save_state
 from .completion import Known as Completed
 from .completion import known_cells, put_beside, read_incomplete
-from .conditions import Conditioned, Conditions, conditioned, drawable, without_missing
+from .conditions import Conditioned, Conditions, conditioned, drawable, values_of, without_missing
 from .device import arithmetic, choose_device
 from .drawing import in_parts
 from .flow_matching import FlowMatchingConfig
@@ -248,7 +248,7 @@ class TabularGenerator:
         """
         _refuse_negative_rows(n)
         self._refuse_guidance(guidance)
-        wanted = conditioned(self.fitted.transform, conditions or {})
+        wanted = self._conditioned(conditions or {})
         self._refuse_other_conditions(wanted.places)
         return self._returned(self._sample([(wanted, n)], substream(seed, "sample"), guidance, where))
 
@@ -318,8 +318,7 @@ class TabularGenerator:
         _refuse_negative_rows(n)
         self._refuse_guidance(guidance)
         shares = self._equal_shares(column) if shares is None else shares
-        transform = self.fitted.transform
-        parts = [(conditioned(transform, {column: value}), count) for value, count in apportion(n, shares).items()]
+        parts = [(self._conditioned({column: value}), count) for value, count in apportion(n, shares).items()]
         for wanted, _ in parts:
             self._refuse_other_conditions(wanted.places)
         table = self._sample(parts, substream(seed, "rebalance"), guidance)
@@ -355,12 +354,11 @@ class TabularGenerator:
         """
         _refuse_negative_rows(n)
         self._refuse_guidance(guidance)
-        transform = self.fitted.transform
         for column, shares in margins.items():
             refuse_bad_shares(shares)
-            conditioned(transform, {column: list(shares)})  # every value can be drawn
+            self._conditioned({column: list(shares)})  # every value can be drawn
         pool_size = max(POOL * n, SMALLEST_POOL)
-        pool = self._sample([(conditioned(transform, {}), pool_size)], substream(seed, "pool"), 0.0)
+        pool = self._sample([(self._conditioned({}), pool_size)], substream(seed, "pool"), 0.0)
         cells = {
             column: {value: typed_cell(self.schema.column(column), value)[0] for value in shares}
             for column, shares in margins.items()
@@ -557,6 +555,14 @@ class TabularGenerator:
             names = ", ".join(model.layout.names[column] for column in sorted(allowed)) or "no column"
             rule = f'{self.config.kind} cannot be given column "{refused[0]}", which is none of its condition columns'
             raise UnsupportedError(rule, actual=refused[0], remedy=f"condition on {names}, or use flow_matching")
+
+    def _conditioned(self, conditions: Conditions) -> Conditioned:
+        """Return conditions in encoded form; a model that hides missing cells cannot be asked for them."""
+        asked = [name for name, wanted in conditions.items() if any(value is None for value in values_of(wanted))]
+        if asked and self.config.hides_missing:
+            rule = f'a model with missing = "unobserved" draws no missing cell, so "{asked[0]}" cannot be missing'
+            raise UnsupportedError(rule, actual="a condition of None", remedy="leave it out, or fit with the default")
+        return conditioned(self.fitted.transform, conditions)
 
     def _refuse_guidance(self, guidance: float) -> None:
         if not 0 <= guidance < math.inf:

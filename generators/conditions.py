@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -149,6 +149,19 @@ def refuse_unmodelled(transform: ConstrainedTransform, name: str) -> None:
     if name not in transform.modelled:
         remedy = f"condition on one of {', '.join(transform.modelled)}"
         raise ConfigError("a condition must name a modelled column", actual=f'"{name}"', remedy=remedy)
+
+
+def values_of(wanted: object) -> Iterable[object]:
+    """Return the values that a condition names; none of a range.
+
+    Example:
+        >>> list(values_of("JFK")), list(values_of(["AA", None]))
+        (['JFK'], ['AA', None])
+    """
+    if isinstance(wanted, Range):
+        return ()
+    several: Any = wanted
+    return several if is_several(wanted) else (wanted,)
 
 
 def is_several(wanted: object) -> bool:

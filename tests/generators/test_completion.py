@@ -7,7 +7,7 @@ import pytest
 
 from generators import FlowMatchingConfig, Range, TabularGenerator, TrainingConfig, generator_config
 from generators.scenarios import what_if
-from pipeline.errors import ConfigError, DataError, SchemaError
+from pipeline.errors import ConfigError, DataError, SchemaError, UnsupportedError
 from pipeline.source import fingerprint
 
 from .tables import PLANTED_TEXT, people, people_frame, twins
@@ -162,3 +162,12 @@ def test_under_a_collection_the_column_keeps_its_frequencies_and_the_others_foll
 def test_a_range_or_collection_that_cannot_be_met_is_refused(independent, conditions, error, words):
     with pytest.raises(error, match=words):
         independent.sample(10, conditions=conditions)
+
+
+@pytest.mark.parametrize("wanted", [None, ["Oslo", None]])
+def test_a_model_that_does_not_learn_missing_cells_is_not_asked_for_them(wanted):
+    config = FlowMatchingConfig(members=1, width=16, depth=1, missing="unobserved", training=TrainingConfig(steps=2))
+    generator = TabularGenerator(config).fit(people())
+    with pytest.raises(UnsupportedError, match='draws no missing cell, so "city" cannot be missing'):
+        generator.sample(5, conditions={"city": wanted})
+    assert generator.sample(5, conditions={"city": "Oslo"})["city"].to_pylist() == ["Oslo"] * 5

@@ -62,9 +62,7 @@ def test_without_an_accepted_release_there_is_no_model(config_path, config):
         accepted_model(config_path, None, UTC)
 
 
-@pytest.mark.parametrize(
-    "deployment", yaml.safe_load(DEPLOYMENTS.read_text())["deployments"], ids=lambda one: one["name"]
-)
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda one: one["name"])
 def test_the_deployments_in_the_repository_name_flows_and_parameters_that_there_are(deployment):
     flow = load_flow_from_entrypoint(deployment["entrypoint"])
     assert set(flow.validate_parameters(deployment["parameters"])) >= {"config_path", "timezone"}

@@ -298,7 +298,7 @@ def test_keys_that_grow_into_those_that_are_issued_get_a_new_start(night, people
 
 def test_a_deadline_of_the_evaluation_is_kept_and_what_it_left_out_refuses(night):
     with pytest.raises(RunRefusedError) as refused:
-        night(MONDAY, "evaluation.budget_s=0.001s", "evaluation.families=['privacy', 'marginals', 'pairs']")
+        night(MONDAY, "evaluation.budget_s=0.000001s", "evaluation.families=['privacy', 'marginals', 'pairs']")
     report = json.loads((refused.value.folder / "report.json").read_text())
     assert any("time budget" in note for note in report["notes"])
     assert any("time budget" in reason for reason in refused.value.failures)

@@ -22,10 +22,10 @@ from pipeline.constraints.plan import is_kept_by, step_from_json, steps_for
 from pipeline.constraints.step import Cells, Known, Step, marks_of
 from pipeline.constraints.total import Total
 from pipeline.encoded import BoolArray, Encoded, Layout
-from pipeline.errors import ArtifactError, ConfigError, DataError, SchemaError
+from pipeline.errors import ConfigError, DataError
 from pipeline.misfits import misfit_rows
 from pipeline.schema import Schema
-from pipeline.transform import TableTransform, TransformConfig, column_of, one_cell, typed_cell
+from pipeline.transform import TableTransform, TransformConfig, column_of, damage_refused, one_cell, typed_cell
 
 
 @dataclass(frozen=True)
@@ -354,21 +354,11 @@ class ConstrainedTransform:
         Raises:
             ArtifactError: the state is damaged.
         """
-        try:
+        with damage_refused():
             schema = Schema.model_validate(state["schema"])
             steps = tuple(step_from_json(each, schema) for each in state["steps"])
-            return cls(schema, steps, TableTransform.from_json(state["inner"]))
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            OverflowError,
-            pa.ArrowException,
-            SchemaError,
-        ) as error:
-            remedy = "restore the folder, or fit again"
-            raise ArtifactError("a transform's state is damaged", actual=str(error), remedy=remedy) from error
+            inner = TableTransform.from_json(state["inner"])
+        return cls(schema, steps, inner)
 
     def _free_cells(self, table: pa.Table, known: Known) -> dict[str, pa.Array]:
         return _free(self.steps, self._only_known(table, known))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -277,22 +278,33 @@ class TableTransform:
         Raises:
             ArtifactError: the state is damaged.
         """
-        try:
+        with damage_refused():
             schema = Schema.model_validate(state["schema"])
             parts = (part for parts in parts_of(schema).values() for part in parts)
             codecs = {part.name: _codec_from_json(part, state["codecs"][part.name]) for part in parts}
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            OverflowError,
-            pa.ArrowException,
-            SchemaError,
-        ) as error:
-            remedy = "restore the folder, or fit again"
-            raise ArtifactError("a transform's state is damaged", actual=str(error), remedy=remedy) from error
         return cls(schema, codecs)
+
+
+@contextmanager
+def damage_refused() -> Iterator[None]:
+    """Refuse a saved state that cannot be read back.
+
+    Raises:
+        ArtifactError: what goes wrong inside is what a damaged state does.
+    """
+    try:
+        yield
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        pa.ArrowException,
+        SchemaError,
+    ) as error:
+        remedy = "restore the folder, or fit again"
+        raise ArtifactError("a transform's state is damaged", actual=str(error), remedy=remedy) from error
 
 
 def _fit_codec(column: Column, array: pa.Array, config: TransformConfig) -> Codec:

@@ -21,7 +21,7 @@ from .artifacts import artifact_key
 from .cli.impute import impute
 from .cli.outcome import Outcome
 from .cli.score import score
-from .settings import load_config
+from .settings import RunConfig, load_config
 from .synthesize import UTC, Partition, partition
 
 
@@ -55,7 +55,8 @@ def score_rows(
         ConfigError: the output has no accepted release with a model.
         InputError: as the command.
     """
-    model, day = accepted_model(config_path, date, timezone), partition(date, timezone)
+    config, day = load_config(config_path), partition(date, timezone)
+    model = accepted_model(config, day)
     scored = score(
         model,
         dated(table, day),
@@ -64,7 +65,7 @@ def score_rows(
         false_alarms=false_alarms,
         explain=explain,
     )
-    return _shown(config_path, "scored", scored)
+    return _shown(config.name, "scored", scored)
 
 
 @flow(name="impute-rows")
@@ -97,7 +98,8 @@ def impute_rows(
         ConfigError: the output has no accepted release with a model.
         InputError: as the command.
     """
-    model, day = accepted_model(config_path, date, timezone), partition(date, timezone)
+    config, day = load_config(config_path), partition(date, timezone)
+    model = accepted_model(config, day)
     filled = impute(
         dated(table, day),
         output=Path(dated(output, day)),
@@ -106,19 +108,18 @@ def impute_rows(
         multiple=multiple,
         intervals=None if intervals is None else Path(dated(intervals, day)),
     )
-    return _shown(config_path, "filled", filled)
+    return _shown(config.name, "filled", filled)
 
 
-def accepted_model(config_path: Path, date: datetime.date | None, timezone: ZoneInfo) -> Path:
-    """Return the folder of the model behind the accepted release of an output on a date.
+def accepted_model(config: RunConfig, day: datetime.date | None) -> Path:
+    """Return the folder of the model behind the accepted release of an output on a date, today's where None.
 
     Raises:
         ConfigError: there is no release, or its model has been pruned.
     """
-    config = load_config(config_path)
-    release = accepted(Ledger(config.output.root, config.name).entries(), until=partition(date, timezone))
+    release = accepted(Ledger(config.output.root, config.name).entries(), until=day)
     if release is None or release.record is None:
-        remedy = f"run `tabmint run {config_path}` first"
+        remedy = f'run the config of "{config.name}" with `tabmint run` first'
         raise ConfigError(f'the output "{config.name}" must have an accepted release', actual="none", remedy=remedy)
     folder = config.output.root / "models" / config.name / release.record.model
     if not folder.is_dir():
@@ -137,9 +138,8 @@ def dated(name: str, day: datetime.date | None) -> str:
     return str(for_date(SourceConfig(path=name), day or datetime.datetime.now(UTC).date()).path)
 
 
-def _shown(config_path: Path, kind: str, outcome: Outcome) -> dict[str, Any]:
-    """Show the end of a command in the UI, and return its facts."""
-    name = load_config(config_path).name
+def _shown(name: str, kind: str, outcome: Outcome) -> dict[str, Any]:
+    """Show the end of a command on an output in the UI, and return its facts."""
     text = "\n".join(("```", *outcome.lines, "```"))
     create_markdown_artifact(text, key=artifact_key(name, kind))
     return outcome.facts

@@ -13,7 +13,6 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.on_rows import accepted_model, impute_rows, score_rows
 from flows.steps import run_steps
-from flows.synthesize import UTC
 from pipeline.errors import ConfigError
 from pipeline.shareable import holds_original_rows
 
@@ -51,15 +50,15 @@ def test_rows_are_scored_and_filled_by_the_model_of_the_accepted_release(config_
     assert {"people-scored", "people-filled"} <= {artifact["key"] for artifact in artifacts}
 
 
-def test_without_an_accepted_release_there_is_no_model(config_path, config):
+def test_without_an_accepted_release_there_is_no_model(config):
     with pytest.raises(ConfigError, match='output "people" must have an accepted release'):
-        accepted_model(config_path, None, UTC)
+        accepted_model(config, None)
     release = run_steps(config)
     (folder,) = (config.output.root / "models" / "people").iterdir()
-    assert accepted_model(config_path, None, UTC) == folder and release.folder.is_dir()
+    assert accepted_model(config, None) == folder and release.folder.is_dir()
     folder.rename(Path(f"{folder}-gone"))
     with pytest.raises(ConfigError, match="needs its model"):
-        accepted_model(config_path, None, UTC)
+        accepted_model(config, None)
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda one: one["name"])

@@ -56,8 +56,21 @@ def _profile(frames: Frames, index: int, measurements: tuple[Measurement, ...]) 
         labels=bins.labels,
         series=tuple(series),
         measurements=measurements,
-        quantiles=() if feature.categorical else _quantiles(frames, index),
+        quantiles=()
+        if feature.categorical or _has_few_values(feature, _known(frames, index))
+        else _quantiles(frames, index),
     )
+
+
+def _known(frames: Frames, index: int) -> FloatArray:
+    """Return the values of train that are not missing."""
+    values = _column(frames, "train", index)
+    return values[~np.isnan(values)]
+
+
+def _has_few_values(feature: Feature, known: FloatArray) -> bool:
+    """Say whether whole numbers are drawn like levels: so few that a quantile of one is far from that of the next."""
+    return feature.column.kind == "integer" and len(np.unique(known)) <= MAX_LEVELS
 
 
 def _quantiles(frames: Frames, index: int) -> tuple[Quantiles, ...]:
@@ -92,9 +105,9 @@ def _bins(frames: Frames, index: int) -> Bins:
     if feature.categorical:
         codes = {role: np.where(np.isnan(x), -1, x).astype(np.int64) for role, x in columns.items()}
         return _pooled(feature.labels, codes)
-    known = columns["train"][~np.isnan(columns["train"])]
-    values, counts = np.unique(known, return_counts=True)
-    if feature.column.kind == "integer" and len(values) <= MAX_LEVELS:
+    known = _known(frames, index)
+    if _has_few_values(feature, known):
+        values, counts = np.unique(known, return_counts=True)
         kept = values[counts >= MIN_CARRIERS]
         codes = {role: np.where(np.isnan(x), -1, _place(kept, x)) for role, x in columns.items()}
         return _pooled(tuple(_text(feature, value, 1.0) for value in kept), codes)

@@ -246,3 +246,10 @@ def test_quantiles_are_told_as_ranks_of_train_and_are_zero_for_the_same_rows() -
     shifts = {one.table: np.array(one.shifts) for one in found.quantiles}
     assert (shifts["holdout"] == 0).all()
     assert shifts["synthetic"][:17] == pytest.approx(0.1, abs=0.05)  # an atom has a share of 0.04
+
+
+def test_whole_numbers_of_few_values_have_no_quantiles() -> None:
+    table = pa.table({"few": [1, 2] * 100, "many": list(range(200))})
+    schema = Schema(columns=tuple(Integer(name=name, arrow="int64") for name in table.column_names))
+    found = {one.column: one.quantiles for one in profile_columns(frames_of(Tables(schema, table, table, table)), {})}
+    assert not found["few"] and len(found["many"]) == 2

@@ -18,12 +18,12 @@ GB = 2**30
 LARGE = 1_000_000
 
 
-def run(folder, date, limit_bytes):
+def run(folder, date, limit_bytes, timeout=300):
     return subprocess.run(
         [sys.executable, "-m", "flows", "run", str(folder / "tabmint.toml"), "--date", date, "--no-prefect"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=timeout,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes)),
     )
@@ -64,7 +64,12 @@ def test_a_limit_that_allows_the_program_but_not_the_job_is_refused_before_train
 @pytest.mark.slow
 @pytest.mark.parametrize("limit_gb", [0.3, 0.8, 1.2, 2.0])
 def test_under_a_limit_that_is_too_small_for_the_program_nothing_is_published(job, limit_gb):
-    """Libraries may even crash when they are loaded; no handler of ours can run then, and none needs to."""
-    done = run(job, nights.DATES[1], int(limit_gb * GB))
-    assert done.returncode != 0
+    """Libraries may even crash when they are loaded; no handler of ours can run then, and none needs to.
+
+    Or they may never come back: OpenBLAS asks for its buffer again and again. Such a run ends as an operator ends it.
+    """
+    try:
+        assert run(job, nights.DATES[1], int(limit_gb * GB), 60 if limit_gb < 0.4 else 300).returncode != 0
+    except subprocess.TimeoutExpired as killed:
+        assert limit_gb < 0.4, killed
     assert_only_the_first_release(job)

@@ -17,8 +17,8 @@ from ..measurement import Interval, Measurement
 from ..metric import Definition, Findings
 from ..references import shuffled, subsample, uniform
 from ..report import Giveaway
-from ..statistics import BoolArray, Estimate, FloatArray, auc
-from ..threads import one_thread
+from ..statistics import BoolArray, Estimate, FloatArray, IntArray, auc
+from ..threads import in_threads, one_thread
 from ..utility.learners import boosted_classifier, fitted, matrix
 
 C2ST = Definition(
@@ -114,10 +114,14 @@ def cross_fit(synthetic: Frame, holdout: Frame, n_folds: int, seed: int, *, addi
     splitter = StratifiedKFold(n_folds, shuffle=True, random_state=substream(seed, "detection", "folds") % (1 << 32))
     classifier = boosted_classifier(holdout, 2, substream(seed, "detection", "classifier"))
     settings = ADDITIVE if additive else {}
-    return [
-        Fold(fitted(clone(classifier).set_params(**settings), rows[fit], labels[fit]), rows[held], labels[held])
-        for fit, held in splitter.split(rows, labels)
-    ]
+
+    def fold(parts: tuple[IntArray, IntArray]) -> Fold:
+        fit, held = parts
+        with one_thread():  # the setting is each thread's own
+            model = fitted(clone(classifier).set_params(**settings), rows[fit], labels[fit])
+        return Fold(model, rows[held], labels[held])
+
+    return in_threads(fold, splitter.split(rows, labels))
 
 
 def mean_auc(folds: list[Fold]) -> Estimate:

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from ..features import Frame
 from ..statistics import BoolArray, FloatArray, IntArray
+from ..threads import in_threads
 from .attacks.evidence import BLOCK_CELLS
-from .neighbours import Points, Space
+from .neighbours import Points, Space, blocks_of
 
 TOLERANCE = 0.025
 """A number counts as inferred within this share of its 2.5-97.5 % range on either side."""
@@ -34,11 +35,10 @@ def guesses(records: Frame, synthetic: Frame, secrets: Sequence[int], space: Spa
     """
     everything = space.place(records), space.place(synthetic)
     alone = [_only(records, synthetic, secret) for secret in secrets]
-    n_columns, size = len(records.features), max(1, BLOCK_CELLS // synthetic.n_rows)
-    blocks = [
-        _nearest_without(space, everything, alone, n_columns, np.arange(s, min(s + size, records.n_rows)))
-        for s in range(0, records.n_rows, size)
-    ]
+    blocks = in_threads(
+        lambda rows: _nearest_without(space, everything, alone, len(records.features), rows),
+        blocks_of(records.n_rows, synthetic.n_rows, BLOCK_CELLS),
+    )
     nearest = np.concatenate(blocks, axis=1)
     return [tells(records, synthetic.take(rows), secret) for secret, rows in zip(secrets, nearest, strict=True)]
 

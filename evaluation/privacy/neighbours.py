@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..features import Frame
 from ..statistics import FloatArray, IntArray
+from ..threads import in_threads
 
 Float32Array = npt.NDArray[np.float32]
+Reduced = TypeVar("Reduced")
 BLOCK_CELLS = 1 << 17
 """Distances held at a time: the temporaries of so few cells stay in the processor's cache, which halves the time."""
 MISSING_RANK, MISSING_PLACE = 2.0, 1e6
@@ -74,7 +77,7 @@ class Points:
         return len(self.ranks) + len(self.codes)
 
     def take(self, rows: IntArray) -> Points:
-        """Return the given rows, in the given order."""
+        """Return the given rows, in the given order; of rows **(n, k)**, k for each of n queries."""
         return Points(self.ranks[:, rows], self.places[:, rows], self.codes[:, rows])
 
 
@@ -124,7 +127,10 @@ class Space:
         )
 
     def distances(self, queries: Points, references: Points) -> Float32Array:
-        """Return the distances **(n_queries, n_references)**, all at once."""
+        """Return the distances **(n_queries, n_references)**, all at once.
+
+        References taken as **(n_queries, k)** are each compared with their own query: **(n_queries, k)**.
+        """
         total = self._categories_that_differ(queries, references)
         nearer, other = np.empty_like(total), np.empty_like(total)
         for i in range(len(self._numeric)):
@@ -140,7 +146,8 @@ class Space:
 
     def _categories_that_differ(self, queries: Points, references: Points) -> Float32Array:
         """Count in bytes as far as they reach: a quarter of the memory that floats would pass through."""
-        count = np.zeros((len(queries), len(references)), dtype=np.min_scalar_type(len(self._categorical)))
+        shape = (len(queries), references.codes.shape[-1])
+        count = np.zeros(shape, dtype=np.min_scalar_type(len(self._categorical)))
         differs = np.empty(count.shape, dtype=np.bool_)
         for i in range(len(self._categorical)):
             np.not_equal(queries.codes[i][:, None], references.codes[i], out=differs)
@@ -173,7 +180,7 @@ class Nearest:
 
 def nearest(space: Space, queries: Points, references: Points, block_cells: int = BLOCK_CELLS) -> Nearest:
     """Search the two nearest of at least two reference rows exactly, holding `block_cells` distances at a time."""
-    blocks = [_two_nearest(distances) for distances in _blocks(space, queries, references, block_cells)]
+    blocks = in_blocks(space, queries, references, two_nearest, block_cells)
     return Nearest(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
 
 
@@ -190,20 +197,36 @@ def nearest_distance(space: Space, queries: Points, references: Points, k: int =
 
     """
     k = min(k, len(references))
-    means = [
-        np.partition(distances, k - 1, axis=1)[:, :k].mean(axis=1)
-        for distances in _blocks(space, queries, references, BLOCK_CELLS)
-    ]
-    return np.concatenate(means).astype(np.float64)
+
+    def mean(distances: Float32Array) -> Float32Array:
+        return np.asarray(np.partition(distances, k - 1, axis=1)[:, :k].mean(axis=1))
+
+    return np.concatenate(in_blocks(space, queries, references, mean)).astype(np.float64)
 
 
-def _blocks(space: Space, queries: Points, references: Points, block_cells: int) -> Iterator[Float32Array]:
-    size = max(1, block_cells // len(references))
-    for start in range(0, len(queries), size):
-        yield space.distances(queries.take(np.arange(start, min(start + size, len(queries)))), references)
+def in_blocks(
+    space: Space,
+    queries: Points,
+    references: Points,
+    reduce: Callable[[Float32Array], Reduced],
+    block_cells: int = BLOCK_CELLS,
+) -> list[Reduced]:
+    """Return what `reduce` makes of the distances **(n_block, n_references)** of each block of queries, in order."""
+
+    def reduced(rows: IntArray) -> Reduced:
+        return reduce(space.distances(queries.take(rows), references))
+
+    return in_threads(reduced, blocks_of(len(queries), len(references), block_cells))
 
 
-def _two_nearest(distances: Float32Array) -> tuple[Float32Array, Float32Array, IntArray]:
+def blocks_of(n_queries: int, n_references: int, block_cells: int) -> list[IntArray]:
+    """Return the places of the queries of each block, in which `block_cells` distances are held at a time."""
+    size = max(1, block_cells // max(n_references, 1))
+    return [np.arange(start, min(start + size, n_queries)) for start in range(0, n_queries, size)]
+
+
+def two_nearest(distances: Float32Array) -> tuple[Float32Array, Float32Array, IntArray]:
+    """Return the smallest and the second smallest number of every row, and the place of the smallest; overwrites it."""
     every = np.arange(len(distances))
     row = distances.argmin(axis=1)
     first = distances[every, row]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...features import Frame
 from ...statistics import FloatArray, IntArray
-from ..neighbours import Float32Array, Points, Space
+from ..neighbours import Float32Array, Points, Space, in_blocks
 
 N_NEIGHBOURS = 10
 BLOCK_CELLS = 1 << 18
@@ -26,12 +26,7 @@ class Neighbours:
 
 def k_nearest(space: Space, queries: Points, references: Points, k: int) -> Neighbours:
     """Search the `k` nearest reference rows exactly, or all where there are fewer, block by block."""
-    size = max(1, BLOCK_CELLS // len(references))
-    starts = range(0, len(queries), size)
-    blocks = [
-        _k_smallest(space.distances(queries.take(np.arange(s, min(s + size, len(queries)))), references), k)
-        for s in starts
-    ]
+    blocks = in_blocks(space, queries, references, lambda distances: _k_smallest(distances, k), BLOCK_CELLS)
     return Neighbours(np.concatenate([d for d, _ in blocks]), np.concatenate([r for _, r in blocks]))
 
 

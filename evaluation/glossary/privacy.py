@@ -14,9 +14,9 @@ PRIVACY_TESTS: dict[str, Term] = {
         "G1 Copies",
         (
             "Whether synthetic rows repeat records that only train has more often than records that only holdout has, "
-            "in every cell, in all but one, or in the declared quasi-identifiers."
+            "in every cell, in all but one, with every number a little off, or in the declared quasi-identifiers."
         ),
-        "A copy that differs in two or more cells is left to the nearest-record and membership tests.",
+        "A copy with two other levels, or two numbers off by more than 1 % of their range, is left to other tests.",
     ),
     "g2_value_support": Term(
         "G2 Values",

@@ -16,6 +16,7 @@ from ..statistics import BoolArray, Estimate, FloatArray
 from .decisions import (
     FAIL_BELOW,
     REVIEW_BELOW,
+    TOLERATED_SHARE,
     chance,
     combined,
     counted,
@@ -30,7 +31,6 @@ from .decisions import (
 from .nearest_records import TOO_COMMON, Nearness, Searched, search
 
 STATISTIC = "share of synthetic rows nearer to train than to holdout, equal in size; ties half"
-TOLERATED_SHARE = 0.52
 TAIL = 0.01
 """The tail is where only one holdout row in a hundred comes as close to train."""
 ALONE = (0.01, 0.05)

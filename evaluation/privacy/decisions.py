@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import beta, hypergeom
+from scipy.stats import beta, hypergeom, nchypergeom_fisher
 
 from ..features import Frames
 from ..report import GateVerdict, PrivacyTest, TestName, TestPart
@@ -17,6 +17,8 @@ FAMILY_ERROR, MOST_TESTS = 0.01, 10
 FAIL_BELOW = FAMILY_ERROR / MOST_TESTS
 """Bonferroni: ten tests that each refuse one honest table in a thousand refuse at most one in a hundred together."""
 REVIEW_BELOW = 0.01
+TOLERATED_SHARE = 0.52
+"""A share of near rows that a generator of any quality has: what may pass is not refused for being certain."""
 MIN_HOLDOUT = 500
 WORST_FIRST: tuple[GateVerdict, ...] = ("FAIL", "REVIEW", "NOT TESTABLE", "PASS", "NOT APPLICABLE", "OFF")
 
@@ -65,23 +67,31 @@ def too_few_rows(frames: Frames) -> str:
     return ""
 
 
-def excess_p(train: int, holdout: int, n_train: int, n_holdout: int) -> float:
+def excess_p(train: int, holdout: int, n_train: int, n_holdout: int, odds: float = 1.0) -> float:
     """Return how often chance puts at least `train` of the hits among the train records.
 
     Under honest rows the labels of the `n_train + n_holdout` records are exchangeable, so the number of hits in train
-    follows the hypergeometric law: this is the limit of infinitely many relabellings.
+    follows the hypergeometric law: this is the limit of infinitely many relabellings. Where train's records may be hit
+    with `odds` times those of holdout's, it is Fisher's noncentral one.
 
-    Source: Fisher 1935, The Design of Experiments, ch. II.
+    Source: Fisher 1935, The Design of Experiments, ch. II; Fisher 1935, doi:10.2307/2342435, for odds other than 1.
 
     Example:
         >>> excess_p(10, 0, 500, 500) < 0.001 < excess_p(9, 0, 500, 500) < excess_p(5, 5, 500, 500)
         True
+        >>> excess_p(60, 40, 500, 500) < 0.05 < excess_p(60, 40, 500, 500, odds=1.5)
+        True
 
     """
-    return float(hypergeom.sf(train - 1, n_train + n_holdout, n_train, train + holdout))
+    drawn = (n_train + n_holdout, n_train, train + holdout)
+    if odds == 1.0:
+        return float(hypergeom.sf(train - 1, *drawn))
+    return float(np.clip(nchypergeom_fisher.sf(train - 1, *drawn, odds), 0.0, 1.0))
 
 
-def detectable_excess(holdout: int, n_train: int, n_holdout: int, below: float = FAIL_BELOW) -> int | None:
+def detectable_excess(
+    holdout: int, n_train: int, n_holdout: int, below: float = FAIL_BELOW, odds: float = 1.0
+) -> int | None:
     """Return the fewest hits in train that would refuse, with `holdout` hits there; None where all would not.
 
     Example:
@@ -90,7 +100,7 @@ def detectable_excess(holdout: int, n_train: int, n_holdout: int, below: float =
 
     """
     candidates = range(n_train + 1)
-    fewest = bisect_right(candidates, -below, key=lambda train: -excess_p(train, holdout, n_train, n_holdout))
+    fewest = bisect_right(candidates, -below, key=lambda train: -excess_p(train, holdout, n_train, n_holdout, odds))
     return fewest if fewest <= n_train else None
 
 

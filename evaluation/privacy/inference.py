@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,6 +35,8 @@ LIMIT = 0.05
 MIN_CONDITIONS = 500
 """With fewer, the interval around no excess at all is wider than the limit: nothing could be concluded."""
 MAX_ATTACKED = 4_000
+FLOOR_RECORDS = 500
+"""Records a side that a table of copies is attacked for: the floor needs no more."""
 MAX_SINGLED = 20_000
 WORK = 3e10
 """Most cells compared in the search for neighbours, about half a minute of one core."""
@@ -55,17 +57,20 @@ def inference_test(
     three columns that a guess is least often right about.
 
     Returns:
-        The test, and the three risks; what holdout rows show is subtracted, so their ceilings are 0.
+        The test, and the three risks; what holdout rows show is subtracted, so their ceilings are 0. The floors are
+        those of a table of copies drawn from train, which tells all of each copied record.
 
     """
     reason = _reason(frames, config)
-    found = [] if reason else [*_on_records(frames, config, seed), *_singling_out(frames, seed)]
+    found = [] if reason else _risks(frames, config, seed, MAX_ATTACKED)
     if not found:
         reason = (
             reason or f"Fewer than {MIN_AT_RISK} records are unique and fewer than {MIN_CONDITIONS} conditions exist."
         )
         return _untested(reason), tuple(definition.unmeasured(reason) for definition in ALL)
-    return _judged(found), tuple(_measurement(definition, found, config) for definition in ALL)
+    copies = numpy_rng(seed, "inference", "copies").integers(frames.train.n_rows, size=frames.synthetic.n_rows)
+    floors = _risks(replace(frames, synthetic=frames.train.take(copies)), config, seed, FLOOR_RECORDS)
+    return _judged(found), tuple(_measurement(definition, found, floors, config) for definition in ALL)
 
 
 @dataclass(frozen=True)
@@ -114,8 +119,12 @@ def _undeclared(frames: Frames, config: EvaluationConfig) -> str:
     return "A group of linkable columns is empty." if config.privacy.linkable and not all(groups) else ""
 
 
-def _on_records(frames: Frames, config: EvaluationConfig, seed: int) -> Iterator[Risk]:
-    members, others = _records(frames, numpy_rng(seed, "inference", "records"))
+def _risks(frames: Frames, config: EvaluationConfig, seed: int, most: int) -> list[Risk]:
+    return [*_on_records(frames, config, seed, most), *_singling_out(frames, seed)]
+
+
+def _on_records(frames: Frames, config: EvaluationConfig, seed: int, most: int) -> Iterator[Risk]:
+    members, others = _records(frames, numpy_rng(seed, "inference", "records"), most)
     n = len(members)
     if n < MIN_AT_RISK:
         return
@@ -140,11 +149,11 @@ def _index(frames: Frames, name: str) -> int:
     return [feature.name for feature in frames.features].index(name)
 
 
-def _records(frames: Frames, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+def _records(frames: Frames, rng: np.random.Generator, most: int) -> tuple[IntArray, IntArray]:
     """Draw unique records of train and of holdout, in equal numbers."""
     members, others = unique_records(frames, rng)
     affordable = int(WORK / (2 * frames.synthetic.n_rows * len(frames.features)))
-    n = min(len(members), len(others), MAX_ATTACKED, max(affordable, MIN_AT_RISK))
+    n = min(len(members), len(others), most, max(affordable, MIN_AT_RISK))
     return members[:n], others[:n]
 
 
@@ -208,13 +217,17 @@ def _detection_limit(found: list[Risk]) -> str:
     return f"At these row counts, a true excess of {', '.join(limits)} is refused with a chance of 95 %."
 
 
-def _measurement(definition: Definition, found: list[Risk], config: EvaluationConfig) -> Measurement:
+def _measurement(
+    definition: Definition, found: list[Risk], copied: list[Risk], config: EvaluationConfig
+) -> Measurement:
     own = [risk for risk in found if risk.definition is definition]
     if not own:
         return _missing(definition, config)
     worst = max(own, key=Risk.value)
     interval = worst.interval(corrected_level(len(own)))
-    return definition.measured(worst.value(), n_rows=worst.n + worst.n_control, interval=interval, ceiling=0.0)
+    n_rows = worst.n + worst.n_control
+    floor = max((risk.value() for risk in copied if risk.definition is definition), default=None)
+    return definition.measured(worst.value(), n_rows=n_rows, interval=interval, ceiling=0.0, floor=floor)
 
 
 def _missing(definition: Definition, config: EvaluationConfig) -> Measurement:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.optimize import brentq
+from scipy.stats import beta, nbinom, norm
 
 from pipeline.seeds import numpy_rng
 
@@ -16,9 +17,9 @@ from ..metric import Definition
 from ..report import PrivacyTest, TestPart
 from ..statistics import BoolArray, Estimate, FloatArray, IntArray, Interval, auc
 from ..wording import percent
-from .at_risk import MIN_SYNTHETIC, too_few, unique_records
+from .at_risk import MIN_SYNTHETIC, copied_share, too_few, unique_records
 from .attacks import ATTACKS, Evidence
-from .decisions import WORST_FIRST, clopper_pearson, too_few_rows, undecided
+from .decisions import WORST_FIRST, too_few_rows, undecided
 from .neighbours import Space
 from .simultaneous import corrected_level, judged, z
 
@@ -54,7 +55,8 @@ def membership_test(
     one half are attacked, the other half is what the attacker knows of the population.
 
     Returns:
-        The test, and the largest true-positive rate and AUC; their ceilings are those of permuted labels.
+        The test, and the largest true-positive rate and AUC; their ceilings are those of permuted labels, their floors
+        those of a table of copies drawn from train, in which an attack finds the copied records and guesses the others.
 
     """
     del config  # the row counts follow from the tables
@@ -65,7 +67,8 @@ def membership_test(
     attacked = _attacked(frames, halves, seed)
     found = _strengths(attacked, numpy_rng(seed, "membership", "ties"))
     ceiling = _permuted(attacked, numpy_rng(seed, "membership", "labels"))
-    return _judged(found), _measurements(found, ceiling, sum(len(half.members) for half in attacked))
+    copied, n_rows = copied_share(frames), sum(len(half.members) for half in attacked)
+    return _judged(found), _measurements(found, ceiling, (copied, (1.0 + copied) / 2.0), n_rows)
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,21 @@ class Attacked:
 
 @dataclass(frozen=True)
 class Strength:
-    """What one attack achieved over both turns."""
+    """What one attack achieved over both turns.
+
+    Attributes:
+        attack: its name.
+        hits: members that score above the threshold.
+        n_members: of how many.
+        allowed: others that score at least as high as the threshold, by which it was chosen.
+        area: the area under the curve.
+
+    """
 
     attack: str
     hits: int
     n_members: int
+    allowed: int
     area: Estimate
 
     @property
@@ -100,8 +113,8 @@ class Strength:
         return self.hits / self.n_members
 
     def tpr_interval(self, level: float) -> Interval:
-        """Exact, for the threshold at hand."""
-        return clopper_pearson(self.hits, self.n_members, level)
+        """Exact, and aware that the threshold is the score of one of a few others: see `rate_interval`."""
+        return rate_interval(self.hits, self.allowed, level)
 
     def auc_interval(self, level: float) -> Interval:
         """DeLong's."""
@@ -159,10 +172,11 @@ def _strengths(attacked: list[Attacked], rng: np.random.Generator) -> list[Stren
 
 def _strength(name: str, attacked: list[Attacked], rng: np.random.Generator) -> Strength:
     hits = sum(hits_at_fpr(half.scores[name], half.members, rng) for half in attacked)
+    allowed = sum(n_allowed(int((~half.members).sum())) for half in attacked)
     areas = [auc(half.scores[name], half.members) for half in attacked]
     influence = np.concatenate([area.influence for area in areas]) / len(areas)
     area = Estimate(float(np.mean([area.value for area in areas])), influence)
-    return Strength(name, hits, sum(int(half.members.sum()) for half in attacked), area)
+    return Strength(name, hits, sum(int(half.members.sum()) for half in attacked), allowed, area)
 
 
 def hits_at_fpr(scores: FloatArray, members: BoolArray, rng: np.random.Generator, fpr: float = FPR) -> int:
@@ -180,8 +194,38 @@ def hits_at_fpr(scores: FloatArray, members: BoolArray, rng: np.random.Generator
     place = np.empty(len(scores), dtype=np.int64)
     place[np.lexsort((rng.random(len(scores)), scores))] = np.arange(len(scores))
     others = np.sort(place[~members])
-    k = max(1, round(fpr * (len(others) + 1)))
-    return int((place[members] > others[-k]).sum())
+    return int((place[members] > others[-n_allowed(len(others), fpr)]).sum())
+
+
+def n_allowed(n_others: int, fpr: float = FPR) -> int:
+    """Return which of the highest scores of `n_others` is the threshold.
+
+    Example:
+        >>> n_allowed(100), n_allowed(1_200)
+        (1, 12)
+
+    """
+    return max(1, round(fpr * (n_others + 1)))
+
+
+def rate_interval(hits: int, allowed: int, level: float, fpr: float = FPR) -> Interval:
+    """Return the exact interval of the true-positive rate at a threshold that the `allowed`-th highest of others sets.
+
+    The members that score above that other one are counted until `allowed` others were met, going down from the highest
+    score: a negative binomial count, whose odds are the true-positive over the false-positive rate. A binomial
+    interval would take the threshold for known; with 24 others above it, it is not.
+
+    Source: Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404, by the relation of both laws to the beta law.
+
+    Example:
+        >>> [round(end, 4) for end in rate_interval(24, 24, 0.95)], [round(x, 4) for x in rate_interval(0, 24, 0.95)]
+        ([0.0055, 0.0182], [0.0, 0.0017])
+
+    """
+    tail = (1.0 - level) / 2.0
+    low = float(beta.ppf(tail, hits, allowed)) if hits else 0.0
+    high = float(beta.ppf(1.0 - tail, hits + 1, allowed))
+    return min(fpr * low / (1.0 - low), 1.0), min(fpr * high / (1.0 - high), 1.0)
 
 
 def _permuted(attacked: list[Attacked], rng: np.random.Generator) -> tuple[float, float]:
@@ -202,11 +246,14 @@ def _area(strength: Strength) -> float:
     return strength.area.value
 
 
-def _measurements(found: list[Strength], ceiling: tuple[float, float], n_rows: int) -> tuple[Measurement, ...]:
+def _measurements(
+    found: list[Strength], ceiling: tuple[float, float], floor: tuple[float, float], n_rows: int
+) -> tuple[Measurement, ...]:
     by_rate, by_area = max(found, key=_rate), max(found, key=_area)
+    rate, area = by_rate.tpr_interval(LEVEL), by_area.auc_interval(LEVEL)
     return (
-        TPR.measured(by_rate.tpr, n_rows=n_rows, interval=by_rate.tpr_interval(LEVEL), ceiling=ceiling[0]),
-        AUC.measured(by_area.area.value, n_rows=n_rows, interval=by_area.auc_interval(LEVEL), ceiling=ceiling[1]),
+        TPR.measured(by_rate.tpr, n_rows=n_rows, interval=rate, ceiling=ceiling[0], floor=floor[0]),
+        AUC.measured(by_area.area.value, n_rows=n_rows, interval=area, ceiling=ceiling[1], floor=floor[1]),
     )
 
 
@@ -257,8 +304,9 @@ def detection_limit(n: int) -> str:
         'With 5,000 records a side, an attack that truly finds 2.5 % of the mem'
 
     """
-    rate = next(hits for hits in range(n + 1) if clopper_pearson(hits, n, LEVEL)[0] > TPR_FAIL) / n
-    rate += float(norm.ppf(0.95) * np.sqrt(rate * (1 - rate) / n + FPR / n))
+    allowed = n_allowed(n)
+    fewest = next(hits for hits in range(allowed, n + 1) if rate_interval(hits, allowed, LEVEL)[0] > TPR_FAIL)
+    rate = FPR * brentq(lambda odds: nbinom.sf(fewest - 1, allowed, 1 / (1 + odds)) - 0.95, 1.0, n)
     area = AUC_FAIL + (z(LEVEL) + float(norm.ppf(0.95))) * float(np.sqrt(1 / (6 * n)))
     return (
         f"With {n:,} records a side, an attack that truly finds {percent(rate)} of the members at 1 % false positives, "

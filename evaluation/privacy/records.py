@@ -38,6 +38,14 @@ class RowKeys:
         floats[np.isnan(floats)] = np.nan  # one bit pattern for all of them
         return mixed(floats.view(np.uint64) + mixed(np.array([index], dtype=np.uint64)))
 
+    def pattern(self, columns: Iterable[int]) -> Keys:
+        """Return the numbers of the rows over which cells of the given columns are missing."""
+        total = np.zeros(sum(table.n_rows for table in self._tables), dtype=np.uint64)
+        for index in columns:
+            missing = np.concatenate([table.missing(index) for table in self._tables])
+            total += np.where(missing, mixed(np.array([~np.uint64(index)])), np.uint64(0))
+        return total
+
     def over(self, columns: Iterable[int]) -> Keys:
         """Return the numbers of the rows over the given columns."""
         total = np.zeros(sum(table.n_rows for table in self._tables), dtype=np.uint64)
@@ -61,17 +69,19 @@ class Singles:
         rows: int64 **(n,)**, places among the train, then the holdout rows.
         repeated: bool **(n,)**, whether a synthetic row repeats it.
         n_train_rows: places below this are train's.
+        odds: how much likelier train's may be repeated than holdout's before it counts against the table.
 
     """
 
     rows: IntArray
     repeated: BoolArray
     n_train_rows: int
+    odds: float = 1.0
 
     def among(self, chosen: BoolArray) -> Singles:
         """Return those among the chosen original rows."""
         keep = chosen[self.rows]
-        return Singles(self.rows[keep], self.repeated[keep], self.n_train_rows)
+        return Singles(self.rows[keep], self.repeated[keep], self.n_train_rows, self.odds)
 
     @property
     def n_train(self) -> int:
@@ -95,12 +105,12 @@ class Singles:
 
     def detectable(self, below: float) -> int | None:
         """Return how many of train's, beyond chance, must be repeated for a smaller p-value."""
-        fewest = detectable_excess(self.holdout_hits, self.n_train, self.n_holdout, below)
+        fewest = detectable_excess(self.holdout_hits, self.n_train, self.n_holdout, below, self.odds)
         return None if fewest is None else fewest - round(self.holdout_hits * self.n_train / max(self.n_holdout, 1))
 
     def p_value(self) -> float:
         """Return how often chance repeats train's as much more often than holdout's."""
-        return excess_p(self.train_hits, self.holdout_hits, self.n_train, self.n_holdout)
+        return excess_p(self.train_hits, self.holdout_hits, self.n_train, self.n_holdout, self.odds)
 
     def counts(self) -> str:
         """Return the counts as a sentence."""

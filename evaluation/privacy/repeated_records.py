@@ -21,6 +21,7 @@ from .decisions import (
     worst,
     worst_first,
 )
+from .near_copies import TOLERANCES, near_singles
 from .records import RowKeys, Singles
 
 STATISTIC = "p-value of the repeated records, all ways of counting combined"
@@ -30,6 +31,7 @@ RULE = (
 )
 SOURCE = "equal-size train-only against holdout-only matches, exact under relabelling (Fisher 1935)"
 WHOLE = "whole rows"
+NEAR = tuple(f"{WHOLE}, numbers within {within}" for within in TOLERANCES)
 ALTOGETHER = "all ways of counting together"
 MIN_SINGLES = 20
 """Ten train records that are repeated are the fewest that can refuse where holdout has as many."""
@@ -38,8 +40,9 @@ MIN_SINGLES = 20
 def judge_copies(frames: Frames, config: EvaluationConfig) -> PrivacyTest:
     """Count repeated records only in train against those only in holdout, in several ways.
 
-    The ways: whole rows; all columns but one, for each column, which sees copies with one changed cell; and each
-    declared group of quasi-identifiers. Only records that differ from every other original one over the columns at
+    The ways: whole rows; whole rows whose numbers may be a little off, which sees rounded and shaken copies; all
+    columns but one, for each column, which sees copies with one changed cell; and each declared group of
+    quasi-identifiers. Only records that differ from every other original one over the columns at
     hand are at risk. Were the generator blind to them, each of those repeated would be train's with the probability
     that any record is train's; sizes of the two tables need not be equal for that, and nothing is drawn.
 
@@ -51,7 +54,7 @@ def judge_copies(frames: Frames, config: EvaluationConfig) -> PrivacyTest:
     if reason:
         return undecided("g1_copies", "NOT TESTABLE", statistic=STATISTIC, rule=RULE, reason=reason)
     keys = RowKeys(frames)
-    counted_ways = list(_ways(keys, groups))
+    counted_ways = list(_ways(frames, keys, groups))
     whole = counted_ways[0][1]
     ways = [(way, singles) for way, singles in counted_ways if len(singles.rows) >= MIN_SINGLES]
     if not ways or not whole.n_train:
@@ -71,9 +74,13 @@ def _groups(frames: Frames, config: EvaluationConfig) -> list[tuple[int, ...]]:
     return [tuple(names.index(n) for n in group if n in names) for group in config.privacy.quasi_identifiers]
 
 
-def _ways(keys: RowKeys, groups: list[tuple[int, ...]]) -> Iterator[tuple[str, Singles]]:
+def _ways(frames: Frames, keys: RowKeys, groups: list[tuple[int, ...]]) -> Iterator[tuple[str, Singles]]:
     whole = keys.over(range(len(keys.names)))
-    yield WHOLE, keys.singles(whole)
+    singles = keys.singles(whole)
+    yield WHOLE, singles
+    has_numbers = not all(feature.categorical for feature in frames.features)
+    for way, within in zip(NEAR, TOLERANCES, strict=True) if has_numbers else ():
+        yield way, near_singles(frames, keys, singles, within)
     if len(keys.names) > 1:
         for index, name in enumerate(keys.names):
             yield f'all columns but "{name}"', keys.singles(whole - keys.cells(index))
@@ -101,7 +108,7 @@ def _decided(frames: Frames, whole: Singles, ways: list[tuple[str, Singles]]) ->
         value=p_value,
         rule=RULE,
         reason=_reason(verdict, whole, ways, p_values, p_value),
-        detection_limit=_detection_limit(frames, whole, len(ways)),
+        detection_limit=_detection_limit(frames, whole, ways),
         parts=worst_first(parts),
         source=SOURCE,
     )
@@ -133,12 +140,15 @@ def _reason(
     return f"{told} The generator repeats records that it saw; chance alone does so with p = {chance(p_value)}."
 
 
-def _detection_limit(frames: Frames, whole: Singles, n_ways: int) -> str:
-    fewest = whole.detectable(FAIL_BELOW / n_ways)
+def _detection_limit(frames: Frames, whole: Singles, ways: list[tuple[str, Singles]]) -> str:
+    fewest = whole.detectable(FAIL_BELOW / len(ways))
     if fewest is None:
         return f"With {counted(len(whole.rows), 'record')} at risk, no number of copies could be told from chance."
     share = fewest / frames.synthetic.n_rows
+    near = [singles.detectable(FAIL_BELOW / len(ways)) for way, singles in ways if way == NEAR[-1]]
+    also = f", and near ones, every number within 1 % of its range, of {near[0]:,}" if near and near[0] else ""
     return (
-        f"Verbatim copies of {counted(fewest, 'train record')} ({share:.2%} of the synthetic rows) are refused; "
-        "one is enough for a review where holdout shows none. A copy with two changed cells is not counted here."
+        f"Verbatim copies of {counted(fewest, 'train record')} ({share:.2%} of the synthetic rows) are refused{also}; "
+        "one verbatim copy is enough for a review where holdout shows none. A copy with two changed levels is not "
+        "counted here."
     )

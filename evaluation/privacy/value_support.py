@@ -37,6 +37,10 @@ MIN_SINGLES = 20
 """Fewer values that one row alone holds cannot tell train from holdout."""
 TAIL_ROWS = 100
 """The outermost original rows of a column, from which the chance to repeat its extreme is estimated."""
+EXTREME, EXTREMES = (
+    "synthetic rows that hold train's single extreme",
+    "single extremes of train that come back and are telling",
+)
 TELLING_BELOW = 0.05
 """An extreme that honest rows repeat more often tells nothing."""
 
@@ -150,11 +154,25 @@ def _chance_to_repeat(train: FloatArray, holdout: FloatArray, end: float, n_synt
     return float(-np.expm1(-hits))
 
 
+def _reached(extremes: list[Extreme]) -> FloatArray:
+    """Return how often honest rows repeat at least 0, 1, ... of the telling extremes: sums of independent events."""
+    chances = ([1.0 - extreme.p_value, extreme.p_value] for extreme in extremes if extreme.telling)
+    law = reduce(np.convolve, chances, np.ones(1))
+    return np.cumsum(law[::-1])[::-1]
+
+
 def _extremes_p(extremes: list[Extreme]) -> float:
-    """Return how often honest rows repeat as many telling extremes: the sum of independent events."""
-    telling = [extreme for extreme in extremes if extreme.telling]
-    law = reduce(np.convolve, ([1.0 - extreme.p_value, extreme.p_value] for extreme in telling), np.ones(1))
-    return float(law[sum(extreme.repeated > 0 for extreme in telling) :].sum())
+    return float(_reached(extremes)[sum(extreme.repeated > 0 and extreme.telling for extreme in extremes)])
+
+
+def fewest_extremes(frames: Frames) -> int | None:
+    """Return how many telling extremes of train must come back to be refused; None where all of them would not be."""
+    return _fewest(list(_extremes(frames)))
+
+
+def _fewest(extremes: list[Extreme]) -> int | None:
+    refused = np.flatnonzero(_reached(extremes) < FAIL_BELOW)
+    return int(refused[0]) if len(refused) else None
 
 
 def _decided(frames: Frames, columns: list[tuple[str, Singles]], extremes: list[Extreme]) -> PrivacyTest:
@@ -198,7 +216,7 @@ def _decided(frames: Frames, columns: list[tuple[str, Singles]], extremes: list[
 def _extreme_part(extreme: Extreme) -> TestPart:
     return TestPart(
         subject=f"{extreme.side} of {extreme.column}",
-        statistic="synthetic rows that hold train's single extreme",
+        statistic=EXTREME,
         value=extreme.repeated,
         p_value=extreme.p_value if extreme.repeated else 1.0,
         verdict=extreme.verdict,
@@ -210,7 +228,7 @@ def _all_extremes(extremes: list[Extreme]) -> TestPart:
     p_value = _extremes_p(extremes)
     return TestPart(
         subject="all extremes together",
-        statistic="single extremes of train that come back and are telling",
+        statistic=EXTREMES,
         value=sum(extreme.verdict != "PASS" for extreme in extremes),
         p_value=p_value,
         verdict=verdict_of(p_value),
@@ -230,7 +248,14 @@ def _reason(verdict: GateVerdict, p_value: float, columns: list[tuple[str, Singl
 
 
 def _detection_limit(frames: Frames, columns: list[tuple[str, Singles]], extremes: list[Extreme]) -> str:
-    seen = f"{counted(sum(extreme.telling for extreme in extremes), 'extreme')} of train would be telling if repeated"
+    fewest_ends = _fewest(extremes)
+    of_them = (
+        "all of them repeated are for review"
+        if fewest_ends is None
+        else f"a repetition of {fewest_ends} or more is refused"
+    )
+    n_telling = sum(extreme.telling for extreme in extremes)
+    seen = f"{counted(n_telling, 'extreme')} of train would be telling" + (f", and {of_them}" if n_telling else "")
     if not columns:
         return f"No column has enough single values to count; {seen}."
     name, singles = max(columns, key=lambda column: len(column[1].rows))

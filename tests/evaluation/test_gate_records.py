@@ -347,6 +347,9 @@ def test_several_extremes_that_come_back_are_refused() -> None:
     parts = [pa.table(dict(zip("abc", each, strict=True))) for each in (train, holdout, synthetic)]
     found = judge_value_support(tables_of(columns, *parts))
     assert (found.verdict, part(found, "all extremes together").value) == ("FAIL", 3.0)
+    assert "6 extremes of train would be telling, and a repetition of 1 or more is refused" in str(
+        found.detection_limit
+    )
     synthetic[:, 0] = holdout.max(axis=1)
     honest = [*parts[:2], pa.table(dict(zip("abc", synthetic, strict=True)))]
     assert judge_value_support(tables_of(columns, *honest)).verdict == "PASS"

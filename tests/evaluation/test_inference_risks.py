@@ -20,7 +20,7 @@ from evaluation.report import PrivacyTest
 from evaluation.tables import Tables
 from pipeline.columns import Continuous, Integer
 from pipeline.schema import Schema
-from tests.evaluation.mixed_table import draw, frames, reorder
+from tests.evaluation.mixed_table import bootstrap, draw, frames, reorder
 
 N = 1_000
 GROUPS = (("income", "spent", "visits"), ("city", "since", "member"))
@@ -63,6 +63,14 @@ def test_all_three_risks_grow_with_the_share_of_copies() -> None:
         assert found[0][1][i].metric == metric
         assert values == sorted(values)
         assert values[-1] > 0.5
+
+
+def test_the_floor_of_each_risk_is_what_a_table_of_copies_shows() -> None:
+    _, measurements = inference_test(tables(bootstrap(draw(N, 1), N)), CONFIG, seed=0)
+    for measured in measurements:
+        assert isinstance(measured, Measured)
+        assert measured.floor == pytest.approx(measured.value, abs=0.06)
+        assert measured.value > 0.3
 
 
 def test_a_table_made_of_holdout_rows_tells_nothing_about_train() -> None:

@@ -18,6 +18,7 @@ from benchmarks.does_the_gate_catch_leaks import (
     as_markdown,
     judged,
     missed,
+    of_bars,
     sampled,
     share_text,
     study,
@@ -26,7 +27,8 @@ from benchmarks.does_the_gate_catch_leaks import (
 from evaluation.config import EvaluationConfig
 from evaluation.features import Frames
 from evaluation.metric import Findings
-from evaluation.report import GateVerdict, PrivacyTest, TestName
+from evaluation.privacy.value_support import EXTREME, EXTREMES
+from evaluation.report import GateVerdict, PrivacyTest, TestName, TestPart
 from evaluation.suite import METRICS
 from pipeline.columns import Categorical, Continuous
 from pipeline.schema import Schema
@@ -334,6 +336,18 @@ def test_the_study_sums_up_by_leak_and_names_who_refused(every_other_fails: list
     assert missed(records) == ["honest rows", "leaks"]
 
 
+def test_the_study_counts_leaks_below_the_printed_limit_apart(every_other_fails: list[int], tmp_path: Path) -> None:
+    records = study(
+        cases("reproduced extremes", "copies of 1 %", seeds=(1, 2)), tmp_path / "o.jsonl", EvaluationConfig()
+    )
+    assert not any(record["below_limit"] for record in records)  # the incomes of the network have telling ends
+    for record in records[:1]:
+        record["below_limit"] = True
+    assert [len(found) for found in of_bars(records).values()] == [0, 0, 3, 1]
+    assert "(1 of 2 below the printed limit)" in as_markdown(records)
+    assert missed([record for record in records if record["below_limit"] or record["verdict"] == "FAIL"]) == []
+
+
 def test_the_study_says_where_a_table_cannot_show_a_leak(every_other_fails: list[int], tmp_path: Path) -> None:
     table = pa.table({"x": np.random.default_rng(0).normal(size=N_STUDIED)})
     schema = Schema(columns=(Continuous(name="x", arrow="double"),))
@@ -355,6 +369,18 @@ def test_exchanged_labels_keep_the_leak_and_lose_whose_it_is() -> None:
     assert sorted(map(str, rows(found.train) + rows(found.holdout))) == sorted(
         map(str, rows(drawn.train) + rows(drawn.holdout))
     )
+
+
+def test_of_exchanged_labels_only_what_holds_train_against_holdout_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = tuple(
+        TestPart(subject="x", statistic=statistic, value=1, p_value=0.0, verdict=verdict, note="")
+        for statistic, verdict in ((EXTREME, "FAIL"), (EXTREMES, "FAIL"), ("repeated single values", "REVIEW"))
+    )
+    test = PrivacyTest(name="g2_value_support", verdict="FAIL", statistic="", rule="", reason="", parts=parts)
+    monkeypatch.setitem(METRICS, "privacy", (lambda frames, config, *, seed: Findings((), tests=(test,)),))
+    drawn = sampled("simulated_network", N_STUDIED, 0)
+    found = [judged(case, drawn, EvaluationConfig())["verdict"] for case in cases(HONEST, EXCHANGED)]
+    assert found == ["FAIL", "REVIEW"]
 
 
 def test_rows_are_drawn_without_overlap_and_again_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,11 +17,14 @@ from evaluation.privacy.attacks.histograms import bins
 from evaluation.privacy.membership import (
     AUC_FAIL,
     AUC_PASS,
+    LEVEL,
     TPR_FAIL,
     TPR_PASS,
     detection_limit,
     hits_at_fpr,
     membership_test,
+    n_allowed,
+    rate_interval,
 )
 from evaluation.privacy.neighbours import Space
 from evaluation.privacy.simultaneous import judged
@@ -69,6 +72,13 @@ def test_copied_rows_fail_and_more_of_them_are_found_more_often() -> None:
     assert areas == sorted(areas)
     assert rates[-1] > 0.9
     assert areas[-1] > 0.95
+
+
+def test_the_floors_are_what_a_table_of_copies_shows() -> None:
+    _, measurements = membership_test(tables(bootstrap(draw(N, 1), N)), CONFIG, seed=0)
+    for measured in measurements:
+        assert isinstance(measured, Measured)
+        assert measured.floor == pytest.approx(measured.value, abs=0.05)
 
 
 def test_every_attack_is_reported_and_the_worst_decides() -> None:
@@ -193,10 +203,30 @@ def test_bins_keep_missing_apart_and_pool_rare_levels() -> None:
     assert set(np.unique(bins(found.train, 3, found.holdout, n_bins=2))) == {0, 1, 2}
 
 
+@pytest.mark.parametrize("odds", [1.0, 1.5, 3.0])
+def test_the_interval_of_a_rate_holds_though_the_threshold_is_drawn_too(odds: float) -> None:
+    rng = np.random.default_rng(0)
+    kept, n_draws = 0, 600
+    for _ in range(n_draws):  # Lehmann's alternative: a member's chance to beat a threshold is odds times as large
+        others, members = rng.exponential(size=2_400), rng.exponential(size=2_400) + np.log(odds)
+        scores, labels = np.concatenate([others, members]), np.arange(4_800) >= 2_400
+        low, high = rate_interval(hits_at_fpr(scores, labels, rng), n_allowed(2_400), 0.95)
+        kept += low <= 0.01 * odds <= high
+    assert 0.94 <= kept / n_draws <= 0.99
+
+
+def test_what_the_limit_names_is_refused_as_often_as_it_says() -> None:
+    rng, n = np.random.default_rng(0), 1_200
+    odds = float(detection_limit(n).split("finds ")[1].split(" %")[0])
+    hits = rng.negative_binomial(n_allowed(n), 1 / (1 + odds), size=4_000)
+    refused = [rate_interval(int(found), n_allowed(n), LEVEL)[0] > TPR_FAIL for found in hits]
+    assert 0.93 < np.mean(refused) < 0.97
+
+
 def test_more_rows_see_smaller_leaks() -> None:
     found = [float(detection_limit(n).split("finds ")[1].split(" %")[0]) for n in (250, 1_000, 5_000)]
     assert found == sorted(found, reverse=True)
-    assert found[-1] < 3
+    assert found[-1] < 3.5
 
 
 # degenerate tables

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipeline.config import Config
 
@@ -25,6 +26,8 @@ class PrivacyConfig(Config):
         references: most rows of each reference set.
         subsets: disjoint train subsets, each as large as the holdout reference, whose results are combined.
         permutations: relabellings of the original rows behind a p-value.
+        index: search the nearest records of G3 by an approximate index, which asks with `queries` rows however large
+            the tables are; it needs the extra `faiss`. An exact search asks with fewer rows of large tables.
     """
 
     quasi_identifiers: tuple[tuple[str, ...], ...] = ()
@@ -34,6 +37,14 @@ class PrivacyConfig(Config):
     references: int = Field(default=50_000, ge=500)
     subsets: int = Field(default=2, ge=1)
     permutations: int = Field(default=999, ge=99)
+    index: bool = False
+
+    @field_validator("index")
+    @classmethod
+    def _installed(cls, index: bool) -> bool:
+        if index and find_spec("faiss") is None:
+            raise ValueError('an index needs faiss, which is not installed; install it: pip install "tabmint[faiss]"')
+        return index
 
 
 class EvaluationConfig(Config):

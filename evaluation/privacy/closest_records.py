@@ -46,6 +46,7 @@ RULE = (
     "(Bonferroni)"
 )
 SOURCE = "distance to the closest record with equal references; relabelling of the original rows"
+INDEXED = "searched by an approximate index, which misses about one nearest record in a hundred on either side"
 
 
 def judge_nearest_records(
@@ -72,7 +73,8 @@ def judge_nearest_records(
         CLOSEST: [_closest(near) for near in known],
         **{f"the {share:.0%} nearest to one record alone": [_alone(near, share) for near in known] for share in ALONE},
     }
-    return _decided({name: _Closer.of(known, queries, n_draws, rng) for name, queries in chosen.items()})
+    test = _decided({name: _Closer.of(known, queries, n_draws, rng) for name, queries in chosen.items()})
+    return test.model_copy(update={"source": f"{SOURCE}; {INDEXED}"}) if config.privacy.index else test
 
 
 def _closest(near: Nearness) -> BoolArray:

@@ -14,6 +14,7 @@ from ..measurement import Measurement
 from ..metric import Definition, Findings
 from ..statistics import BoolArray, Estimate, FloatArray, IntArray, clustered, mean
 from .copies import COPIES, COPIES_P, exact_copies, row_keys
+from .index import Index
 from .neighbours import Nearest, Points, Space, nearest, nearest_distance
 
 DCR = Definition(
@@ -144,11 +145,12 @@ def search(frames: Frames, config: EvaluationConfig, *, seed: int) -> Searched:
     rng, keys = numpy_rng(seed, "privacy", "rows"), row_keys(frames)
     space = Space(frames.train.join(frames.holdout))
     references = _references(frames, keys, space, config, rng)
-    drawn = rng.permutation(frames.synthetic.n_rows)[: min(config.privacy.queries, _affordable(references))]
+    most = config.privacy.queries if config.privacy.index else _affordable(references)
+    drawn = rng.permutation(frames.synthetic.n_rows)[: min(config.privacy.queries, most)]
     queries = _located(space, frames.synthetic, keys["synthetic"], drawn)
     copies = _located(space, frames.train, keys["train"], rng.integers(frames.train.n_rows, size=FLOOR_QUERIES))
     return Searched(
-        [_nearness(space, queries, pair) for pair in references],
+        [_nearness(space, queries, pair, indexed=config.privacy.index) for pair in references],
         [_nearness(space, copies, pair) for pair in references],
     )
 
@@ -213,7 +215,7 @@ def _located(space: Space, frame: Frame, keys: IntArray, rows: IntArray) -> Loca
     return Located(space.place(frame.take(rows)), keys[rows])
 
 
-def _nearness(space: Space, queries: Located, references: References) -> Nearness | None:
+def _nearness(space: Space, queries: Located, references: References, *, indexed: bool = False) -> Nearness | None:
     """Compare the nearest rows of either side, or return None where there are too few.
 
     Combinations common to both sides count neither as queries nor as references. Queries that share a nearest row are
@@ -225,9 +227,12 @@ def _nearness(space: Space, queries: Located, references: References) -> Nearnes
         return None
     train, holdout = references.train.but(common), references.holdout.but(common)
     sample = holdout.take(np.linspace(0, len(holdout) - 1, min(len(holdout), FLOOR_QUERIES)).astype(np.int64))
+    near_train, near_holdout = (
+        Index(space, rows).nearest(asked) if indexed else nearest(space, asked, rows) for rows in (train, holdout)
+    )
     return Nearness(
-        nearest(space, asked, train),
-        nearest(space, asked, holdout),
+        near_train,
+        near_holdout,
         len(train),
         len(holdout),
         nearest_distance(space, sample, train),

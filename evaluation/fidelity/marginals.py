@@ -66,7 +66,7 @@ def measure_marginals(frames: Frames, config: EvaluationConfig, *, seed: int) ->
         _missing(frames, columns, estimates),
         _pattern(frames, floor),
         *(_over_columns(d, frames, columns, estimates) for d in (JENSEN_SHANNON, WASSERSTEIN, *COVERAGES)),
-        compatible(SDMETRICS_SHAPE, shape_score, frames, floor),
+        compatible(SDMETRICS_SHAPE, shape_score, frames, floor, numpy_rng(seed, "marginals", "groups")),
     )
     return Findings(measurements, columns)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +12,7 @@ from pipeline.seeds import numpy_rng
 
 from ..config import EvaluationConfig
 from ..features import Frame, Frames
+from ..jackknife import around, reaches
 from ..measurement import Measurement
 from ..metric import Definition, Findings
 from ..references import at_size, shuffled
@@ -46,6 +48,8 @@ INFORMATION = Definition(
     "mean |difference of normalised mutual information|, Strehl and Ghosh 2002; bins from train",
 )
 BY_STATISTIC = {"pearson": PEARSON, "cramers_v": CRAMER, "correlation_ratio": ETA}
+
+DIFFERENCES = (*BY_STATISTIC.values(), SPEARMAN, INFORMATION)
 
 N_BINS = 10
 
@@ -164,12 +168,11 @@ def _findings(frames: Frames, config: EvaluationConfig, seed: int) -> Findings:
         floor=Comparison(frames.train, floor, binned).trend().value,
     )
     strengths = {role: associations(frame) for role, frame in _roles(frames, floor).items()}
+    groups = numpy_rng(seed, "pairs", "groups")
     measurements = (
         trend,
-        *_association_errors(frames, strengths),
-        _spearman(frames, floor),
-        _information(frames, floor),
-        compatible(SDMETRICS_TREND, trend_score, frames, floor),
+        *_differences(frames, floor, strengths, groups),
+        compatible(SDMETRICS_TREND, trend_score, frames, floor, groups),
     )
     return Findings(measurements, pairs=_profiles(frames, strengths, comparison.contingency[0], config.pair_profiles))
 
@@ -191,42 +194,46 @@ def _same_sized(error: float, frames: Frames) -> float:
     return at_size(error, measured_on=n_holdout, n_rows=n_rows, n_train=n_train)
 
 
-def _association_errors(frames: Frames, strengths: dict[str, FloatArray]) -> list[Measurement]:
-    kinds = {pair: statistic_of(frames.train, *pair) for pair in pairs_of(frames.train)}
-    found = []
-    for statistic, definition in BY_STATISTIC.items():
-        chosen = [pair for pair, kind in kinds.items() if kind == statistic]
+def _differences(
+    frames: Frames, floor: Frame, strengths: dict[str, FloatArray], rng: np.random.Generator
+) -> Iterator[Measurement]:
+    """Yield the mean absolute differences from train over the pairs that have each strength."""
+    known = {role: _strengths(frame, frames.train, strengths[role]) for role, frame in _roles(frames, floor).items()}
+    reach = reaches(_mean_differences, frames.train, frames.synthetic, rng)
+    for k, definition in enumerate(DIFFERENCES):
+        if len(known["train"][k]):
+            error = {role: _mean_difference(known["train"][k], own[k]) for role, own in known.items()}
+            yield definition.measured(
+                error["synthetic"],
+                n_rows=frames.synthetic.n_rows,
+                interval=around(error["synthetic"], float(reach[k]), definition.best, definition.worst),
+                ceiling=_same_sized(error["holdout"], frames),
+                floor=error["floor"],
+            )
+        else:
+            yield definition.unmeasured("the table has no such pair of columns", applicable=False)
+
+
+def _strengths(frame: Frame, train: Frame, association: FloatArray) -> list[FloatArray]:
+    """Return the strengths of the pairs that have each of `DIFFERENCES`; numbers are binned by train's edges."""
+    pairs, found = pairs_of(frame), []
+    for statistic in BY_STATISTIC:
+        chosen = [pair for pair in pairs if statistic_of(frame, *pair) == statistic]
         rows, columns = np.array(chosen, dtype=np.int64).reshape(-1, 2).T
-        values = {role: strength[rows, columns] for role, strength in strengths.items()}
-        found.append(_difference(definition, values, frames))
-    return found
+        found.append(association[rows, columns])
+    upper = np.triu_indices(sum(not feature.categorical for feature in frame.features), k=1)
+    binned = Binned.of(frame, train)
+    return [*found, rank_correlations(frame)[upper], normalised_information(binned.codes, binned.sizes, pairs)]
 
 
-def _spearman(frames: Frames, floor: Frame) -> Measurement:
-    upper = np.triu_indices(sum(not feature.categorical for feature in frames.features), k=1)
-    return _difference(
-        SPEARMAN, {role: rank_correlations(frame)[upper] for role, frame in _roles(frames, floor).items()}, frames
-    )
+def _mean_differences(train: Frame, other: Frame) -> FloatArray:
+    """Return the mean absolute difference of each strength, 0 where no pair has it."""
+    ours, theirs = (_strengths(frame, train, associations(frame)) for frame in (other, train))
+    return np.array([_mean_difference(*pair) for pair in zip(theirs, ours, strict=True)])
 
 
-def _information(frames: Frames, floor: Frame) -> Measurement:
-    pairs = pairs_of(frames.train)
-    binned = {role: Binned.of(frame, frames.train) for role, frame in _roles(frames, floor).items()}
-    values = {role: normalised_information(table.codes, table.sizes, pairs) for role, table in binned.items()}
-    return _difference(INFORMATION, values, frames)
-
-
-def _difference(definition: Definition, values: dict[str, FloatArray], frames: Frames) -> Measurement:
-    """Return the mean absolute difference from train over pairs."""
-    if not len(values["train"]):
-        return definition.unmeasured("the table has no such pair of columns", applicable=False)
-    errors = {role: np.abs(strength - values["train"]) for role, strength in values.items()}
-    return definition.measured(
-        float(errors["synthetic"].mean()),
-        n_rows=frames.synthetic.n_rows,
-        ceiling=_same_sized(float(errors["holdout"].mean()), frames),
-        floor=float(errors["floor"].mean()),
-    )
+def _mean_difference(first: FloatArray, second: FloatArray) -> float:
+    return float(np.abs(first - second).mean()) if len(first) else 0.0
 
 
 def _profiles(

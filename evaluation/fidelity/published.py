@@ -9,10 +9,12 @@ and rows are not subsampled.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from ..features import Frame, Frames
+from ..jackknife import around, reaches
 from ..measurement import Measurement
 from ..metric import Definition
 from ..references import at_size
@@ -36,7 +38,9 @@ N_BINS = 10
 Score = Callable[[Frame, Frame], float | None]
 
 
-def compatible(definition: Definition, score: Score, frames: Frames, floor: Frame) -> Measurement:
+def compatible(
+    definition: Definition, score: Score, frames: Frames, floor: Frame, rng: np.random.Generator
+) -> Measurement:
     """Return the score of the synthetic table, of holdout at the same size as ceiling, and of the floor."""
     value, ceiling, worst = (score(frames.train, other) for other in (frames.synthetic, frames.holdout, floor))
     if value is None:
@@ -44,7 +48,14 @@ def compatible(definition: Definition, score: Score, frames: Frames, floor: Fram
     n_train, n_holdout, n_rows = (f.n_rows for f in (frames.train, frames.holdout, frames.synthetic))
     if ceiling is not None:
         ceiling = 1.0 - at_size(1.0 - ceiling, measured_on=n_holdout, n_rows=n_rows, n_train=n_train)
-    return definition.measured(value, n_rows=n_rows, ceiling=ceiling, floor=worst)
+    reach = float(reaches(partial(_as_array, score), frames.train, frames.synthetic, rng)[0])
+    interval = around(value, reach, 0.0, 1.0)
+    return definition.measured(value, n_rows=n_rows, interval=interval, ceiling=ceiling, floor=worst)
+
+
+def _as_array(score: Score, train: Frame, other: Frame) -> FloatArray:
+    value = score(train, other)
+    return np.array([np.nan if value is None else value])
 
 
 def shape_score(train: Frame, other: Frame) -> float | None:

@@ -139,11 +139,19 @@ def _gap(boosted: Trained, n_rows: int) -> Measurement:
 
 
 def _gain(boosted: Trained, task: Task, seed: int) -> Measurement:
-    """Return the paired difference. Ceiling: what one half of train gains from the other, which is of original rows."""
-    both = headline(task, boosted.learner.learn(task, "both", _learner_seed(seed))(task.predictors["holdout"]))
-    gain = both - boosted.headlines["train"]
-    ceiling = (boosted.headlines["train"] - boosted.headlines["first half"]).value
-    return GAIN.measured(gain.value, n_rows=len(task.targets["both"]), interval=gain.interval(), ceiling=ceiling)
+    """Return the paired difference. Ceiling: what one half of train gains from the other, which is of original rows.
+
+    Floor: what train gains from itself with its columns shuffled.
+    """
+    both, with_floor = (
+        headline(task, boosted.learner.learn(task, role, _learner_seed(seed))(task.predictors["holdout"]))
+        for role in ("both", "both floor")
+    )
+    alone = boosted.headlines["train"]
+    gain, floor = both - alone, (with_floor - alone).value
+    ceiling = (alone - boosted.headlines["first half"]).value
+    n_rows = len(task.targets["both"])
+    return GAIN.measured(gain.value, n_rows=n_rows, interval=gain.interval(), ceiling=ceiling, floor=floor)
 
 
 def _further(task: Task, trained: Trained) -> list[Measurement]:

@@ -96,8 +96,9 @@ def target_of(frame: Frame, index: int, classes: FloatArray | None) -> FloatArra
 def sized(task: Task, max_rows: int, rng: np.random.Generator) -> Task:
     """Give train and synthetic the same number of rows, and add the tables to compare with.
 
-    `floor` is train with every column shuffled on its own, `both` is train with the synthetic rows, and `first half`
-    and `second half` are train cut in two, so that both have their share of every class.
+    `floor` is train with every column shuffled on its own, `both` is train with the synthetic rows, `both floor` train
+    with the floor, and `first half` and `second half` are train cut in two, so that both have their share of every
+    class.
     """
     n_rows = min(max_rows, *(len(task.targets[role]) for role in ("train", "synthetic")))
     limits = {"train": n_rows, "synthetic": n_rows, "holdout": max_rows}
@@ -105,8 +106,9 @@ def sized(task: Task, max_rows: int, rng: np.random.Generator) -> Task:
     predictors = {role: task.predictors[role].take(rows) for role, rows in chosen.items()}
     targets = {role: task.targets[role][rows] for role, rows in chosen.items()}
     predictors["floor"], targets["floor"] = shuffled(predictors["train"], rng), rng.permutation(targets["train"])
-    predictors["both"] = predictors["train"].join(predictors["synthetic"])
-    targets["both"] = np.concatenate([targets["train"], targets["synthetic"]])
+    for role, added in (("both", "synthetic"), ("both floor", "floor")):
+        predictors[role] = predictors["train"].join(predictors[added])
+        targets[role] = np.concatenate([targets["train"], targets[added]])
     ordered = np.argsort(targets["train"], kind="stable")
     for role, part in (("first half", ordered[::2]), ("second half", ordered[1::2])):
         predictors[role], targets[role] = predictors["train"].take(part), targets["train"][part]

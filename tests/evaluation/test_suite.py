@@ -21,15 +21,8 @@ from pipeline.schema import Schema
 from tests import zoo
 from tests.evaluation.mixed_table import SCHEMA, bootstrap, draw, shuffle_columns, tables
 
-WITHOUT_FLOOR = (
-    "augmentation_gain",
-    "membership_tpr",
-    "membership_auc",
-    "attribute_inference_risk",
-    "singling_out_risk",
-)
-"""What a leaking or useless table would show costs a second attack or fit, and is not measured."""
-NOISY = ("importance_agreement", "learner_agreement")  # rank correlations of a few columns and learners
+COVERAGES = ("category_coverage", "range_coverage")  # what a table lacks altogether is no mean over its rows
+NOISY = ("importance_agreement", "learner_agreement", "augmentation_gain")  # of a few columns, learners and rows
 QUICK = EvaluationConfig(
     detection_folds=2, detection_rows=300, utility_rows=300, privacy=PrivacyConfig(permutations=99)
 )
@@ -66,10 +59,12 @@ def test_every_overall_number_has_its_scale_and_source(honest: Report) -> None:
         if m.metric == "exact_copies_p":  # a p-value is its own yardstick
             continue
         assert m.ceiling is not None, m.metric
-        if m.metric not in WITHOUT_FLOOR:
-            assert m.floor is not None, m.metric
-            if m.metric not in NOISY:
-                assert abs(m.value - m.ceiling) < abs(m.value - m.floor), m.metric
+        assert m.floor is not None, m.metric
+        assert (m.interval is None) == (m.metric in COVERAGES), m.metric
+        if m.interval:
+            assert m.interval[0] <= m.value <= m.interval[1], m.metric
+        if m.metric not in NOISY:
+            assert abs(m.value - m.ceiling) < abs(m.value - m.floor), m.metric
 
 
 def test_copies_fail_on_privacy_and_shuffled_columns_on_quality() -> None:

@@ -219,7 +219,7 @@ def rate_interval(hits: int, allowed: int, level: float, fpr: float = FPR) -> In
 
     Example:
         >>> [round(end, 4) for end in rate_interval(24, 24, 0.95)], [round(x, 4) for x in rate_interval(0, 24, 0.95)]
-        ([0.0055, 0.0182], [0.0, 0.0017])
+        ([0.0056, 0.0184], [0.0, 0.0017])
 
     """
     tail = (1.0 - level) / 2.0
@@ -301,7 +301,7 @@ def detection_limit(n: int) -> str:
 
     Example:
         >>> detection_limit(5_000)[:70]
-        'With 5,000 records a side, an attack that truly finds 2.5 % of the mem'
+        'With 5,000 records a side, an attack that truly finds 3.2 % of the mem'
 
     """
     allowed = n_allowed(n)

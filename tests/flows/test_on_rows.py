@@ -28,7 +28,7 @@ def server():
 
 
 def test_rows_are_scored_and_filled_by_the_model_of_the_accepted_release(config_path, config, people):
-    run_steps(config)
+    run_steps(config, on=DAY)
     folder = config_path.parent
     holes = people.set_column(3, "income", pa.nulls(len(people), pa.float64()))
     pq.write_table(people, folder / f"new-{DAY}.parquet")

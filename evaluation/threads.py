@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from pipeline.cores import n_cores
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -26,15 +28,8 @@ def one_thread() -> threadpool_limits:
     return threadpool_limits(limits=1)
 
 
-def n_cores() -> int:
-    """Return how many cores this process may use; OMP_NUM_THREADS, where it is set, allows no more than that."""
-    allowed = os.environ.get("OMP_NUM_THREADS", "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, int(allowed)) if allowed.isdecimal() and int(allowed) else cores
-
-
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """Return what `work` makes of each item, in their order, one thread for each core.
+    """Return what `work` makes of each item, in their order, one thread for each core that OMP_NUM_THREADS allows.
 
     It gains time where the work is done in array operations, which let other threads run.
 
@@ -43,7 +38,12 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Re
         [1, 4, 9]
 
     """
-    if (cores := n_cores()) == 1:
+    if (n_threads := _n_threads()) == 1:
         return [work(item) for item in items]
-    with ThreadPoolExecutor(cores) as pool:
+    with ThreadPoolExecutor(n_threads) as pool:
         return list(pool.map(work, items))
+
+
+def _n_threads() -> int:
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    return min(n_cores(), int(allowed)) if allowed.isdecimal() and int(allowed) else n_cores()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
 
+from pipeline.cores import n_cores
 from pipeline.errors import ConfigError
 
 from .config import TrainingConfig
@@ -24,11 +24,6 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not available:
         raise ConfigError('device "cuda" needs a GPU', actual="none on this machine", remedy='set device = "auto"')
     return torch.device("cuda" if available and name != "cpu" else "cpu")
-
-
-def n_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def n_workers(n_tasks: int, device: torch.device) -> int:

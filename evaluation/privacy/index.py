@@ -6,7 +6,7 @@ import numpy as np
 
 from ..statistics import IntArray
 from ..threads import in_threads
-from .neighbours import Float32Array, Nearest, Points, Space, blocks_of, two_nearest
+from .neighbours import BLOCK_CELLS, Float32Array, Nearest, Points, Space, blocks_of, two_nearest
 
 CELLS, PROBED = 256, 32
 """Parts into which the reference rows are cut, and those that are looked through for each query."""
@@ -15,7 +15,6 @@ CANDIDATES = 64
 ROWS_PER_CELL = 40
 BUCKETS = 16
 """Levels beyond so many share a coordinate."""
-BLOCK_CELLS = 1 << 17
 
 
 class Index:

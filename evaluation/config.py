@@ -55,6 +55,8 @@ class EvaluationConfig(Config):
         detection_rows: most rows per side, synthetic and holdout, that the detector sees.
         detection_folds: folds of its cross-fitting.
         utility_rows: most rows to train a downstream model on, and most holdout rows to test it on.
+        utility_replicates: how often every downstream model is learned again from parts of its rows, for the chance in
+            them; with fewer than 2, intervals of utility hold that of the holdout rows alone.
         pair_profiles: how many of the worst pairs the report shows.
         privacy: what the privacy gate is told.
         budget_s: seconds after which no further metric is started; None takes the time that it takes. What is left out
@@ -70,6 +72,7 @@ class EvaluationConfig(Config):
     detection_rows: int = Field(default=20_000, ge=100)
     detection_folds: int = Field(default=5, ge=2)
     utility_rows: int = Field(default=50_000, ge=100)
+    utility_replicates: int = Field(default=4, ge=0)
     pair_profiles: int = Field(default=300, ge=0)
     privacy: PrivacyConfig = PrivacyConfig()
     budget_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)

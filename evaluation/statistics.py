@@ -2,18 +2,20 @@
 
 An estimate carries its **influence**: what each row adds to it, so that the variance is the sum of the squares (the
 delta method, van der Vaart 1998, Asymptotic Statistics, ch. 20). Averages and differences of estimates over the same
-rows then have honest intervals without resampling, because the rows' correlations stay in.
+rows then have honest intervals without resampling, because the rows' correlations stay in. An estimate that owes
+something to other chance as well, such as the rows that a model learned from, carries **replicates**: what it is when
+that chance is drawn again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
+from scipy.stats import rankdata, t
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -29,7 +31,9 @@ class Estimate:
 
     Attributes:
         value: the estimate.
-        influence: float64 **(n_rows,)**; the variance of the estimate is the sum of its squares.
+        influence: float64 **(n_rows,)**; the variance over rows is the sum of its squares.
+        replicates: float64 **(n_replicates,)**, the estimate with all other chance drawn again; empty where there is
+            none. Their variance is that of the estimate over this chance.
 
     Example:
         >>> low, high = mean(np.array([1.0, 2.0, 3.0])).interval(0.0, 10.0)
@@ -40,14 +44,36 @@ class Estimate:
 
     value: float
     influence: FloatArray
+    replicates: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     def interval(self, lowest: float = -np.inf, highest: float = np.inf) -> Interval:
-        """Return the 95 % normal interval, clipped to what the number can take."""
-        reach = Z_95 * float(np.sqrt(np.square(self.influence).sum()))
+        """Return the 95 % interval, clipped to what the number can take."""
+        reach = reach_95(float(np.square(self.influence).sum()), self.replicates)
         return max(self.value - reach, lowest), min(self.value + reach, highest)
 
+    def replicated(self, replicates: FloatArray) -> Estimate:
+        """Return the estimate with what it is when all other chance is drawn again."""
+        return replace(self, replicates=replicates)
+
     def __sub__(self, other: Estimate) -> Estimate:
-        return Estimate(self.value - other.value, self.influence - other.influence)
+        return Estimate(self.value - other.value, self.influence - other.influence, self.replicates - other.replicates)
+
+
+def reach_95(variance: float, replicates: FloatArray) -> float:
+    """Return half the length of a 95 % interval: from a known variance, and that of a few replicates, added.
+
+    The quantile is Student's, with the degrees of freedom of the sum: Welch 1947, doi:10.1093/biomet/34.1-2.28.
+
+    Example:
+        >>> round(reach_95(1.0, np.zeros(0)), 2), round(reach_95(0.0, np.array([1.0, 2.0, 3.0])), 2)
+        (1.96, 4.3)
+
+    """
+    if len(replicates) < 2 or not np.ptp(replicates):
+        return Z_95 * float(np.sqrt(variance))
+    between = float(np.var(replicates, ddof=1))
+    freedom = (len(replicates) - 1) * (1 + variance / between) ** 2
+    return float(t.ppf(0.975, freedom) * np.sqrt(variance + between))
 
 
 def mean(values: FloatArray) -> Estimate:
@@ -71,7 +97,8 @@ def average(estimates: Sequence[Estimate]) -> Estimate:
 
     """
     influence = reduce(np.add, (estimate.influence for estimate in estimates)) / len(estimates)
-    return Estimate(sum(estimate.value for estimate in estimates) / len(estimates), influence)
+    replicates = reduce(np.add, (estimate.replicates for estimate in estimates)) / len(estimates)
+    return Estimate(sum(estimate.value for estimate in estimates) / len(estimates), influence, replicates)
 
 
 def clustered(values: FloatArray, clusters: IntArray) -> Estimate:

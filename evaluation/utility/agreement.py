@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..statistics import Z_95, Estimate, FloatArray, Interval, ranks, standardised
+from ..statistics import Estimate, FloatArray, Interval, ranks, reach_95, standardised
 from .learners import Predictor
 from .scores import loss
 from .tasks import Task
@@ -47,16 +47,18 @@ def rank_agreement(
 ) -> tuple[float, Interval]:
     """Return Spearman's correlation of two lists of estimates over the same rows, with its 95 % interval.
 
-    The spread is that of a bootstrap over the rows (Efron 1979, doi:10.1214/aos/1176344552), in which both lists share
-    each draw. Ranks are no smooth function of the rows, so that an influence would not do.
+    The spread over rows is that of a bootstrap (Efron 1979, doi:10.1214/aos/1176344552), in which both lists share each
+    draw. Ranks are no smooth function of the rows, so that an influence would not do. To it is added the variance over
+    the estimates' replicates.
     """
     influence = np.array([estimate.influence for estimate in (*one, *other)]).T
     values = np.array([[estimate.value for estimate in (*one, *other)]])
+    replicates = np.array([estimate.replicates for estimate in (*one, *other)]).T
     draws = values + resampled_sums(influence, rng)
     n = len(one)
-    value = float(spearman(values[:, :n], values[:, n:])[0])
-    reach = Z_95 * float(spearman(draws[:, :n], draws[:, n:]).std())
-    return value, (max(value - reach, -1.0), min(value + reach, 1.0))
+    value, by_draw, by_replicate = (spearman(rows[:, :n], rows[:, n:]) for rows in (values, draws, replicates))
+    reach = reach_95(float(by_draw.var()), by_replicate)
+    return float(value[0]), (max(float(value[0]) - reach, -1.0), min(float(value[0]) + reach, 1.0))
 
 
 def resampled_sums(rows: FloatArray, rng: np.random.Generator, n_draws: int = N_DRAWS) -> FloatArray:

@@ -1,8 +1,15 @@
-"""What the table is for: does a model trained on synthetic rows serve holdout rows as well as one trained on train?"""
+"""What the table is for: does a model trained on synthetic rows serve holdout rows as well as one trained on train?
+
+A score owes something to the holdout rows, something to the rows that were learned from and something to the learner's
+seed. The first is in its influence. For the others every learner learns again, each time with a seed of its own and
+from a random part of its rows. The variance between the scores of parts of m out of n rows, times m / (n - m), is that
+of the score of n rows: Politis and Romano 1994, doi:10.1214/aos/1176325770, with their correction for drawing from
+finitely many.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +25,7 @@ from ..threads import one_thread
 from .agreement import importances, mean_of_rows, rank_agreement
 from .learners import BOOSTED, LINEAR, NEURAL, TREE, Learner, Predictor
 from .scores import average_precision, best_threshold, brier, calibration_error, f1, headline, macro, rmse
-from .tasks import Task, classes_of, sized, task_of
+from .tasks import Task, classes_of, sized, subsampled, task_of
 
 TSTR = "train on synthetic, test on holdout: Esteban et al. 2017, arXiv:1706.02633"
 LEARNERS = {"": BOOSTED, "linear_": LINEAR, "neural_": NEURAL, "tree_": TREE}
@@ -53,18 +60,51 @@ RANKING = Definition(
 )
 TABLES = ("synthetic", "train", "floor")
 HALVES = ("first half", "second half")
+REPLICATED = ("train", "synthetic")
+RANKED = (*REPLICATED, *HALVES)
 MIN_RANKED = 3
 MAX_THRESHOLD_ROWS = 10_000
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One learner's models and what they say of the holdout rows, by the rows that they learned from."""
+    """One learner's models and what they say of the holdout rows, by the rows that they learned from.
+
+    Attributes:
+        learner: which one.
+        task: what was learned.
+        models: by role.
+        tested: their predictions of the holdout rows.
+        replicates: the same learned again from parts of the rows, with other seeds.
+
+    """
 
     learner: Learner
+    task: Task
     models: Mapping[str, Predictor]
     tested: Mapping[str, FloatArray]
-    headlines: Mapping[str, Estimate]
+    replicates: tuple[Trained, ...] = ()
+
+    def estimate(self, score: Score, role: str) -> Estimate:
+        """Return the score of what was learned from `role`, with replicates that vary as it does."""
+        whole = score(self, role)
+        again = np.array([score(each, role).value for each in self.replicates if role in each.models])
+        if not len(again):
+            return whole
+        n, m = (len(each.task.targets[role]) for each in (self, self.replicates[0]))
+        return whole.replicated(whole.value + np.sqrt(m / (n - m)) * (again - again.mean()))
+
+    def headline(self, role: str) -> Estimate:
+        """Return the AUC or R2 of what was learned from `role`."""
+        return self.estimate(lambda trained, role: headline(trained.task, trained.tested[role]), role)
+
+    @property
+    def n_rows(self) -> int:
+        """The number of synthetic rows that were learned from."""
+        return len(self.task.targets["synthetic"])
+
+
+Score = Callable[[Trained, str], Estimate]
 
 
 def measure_utility(frames: Frames, config: EvaluationConfig, *, seed: int) -> Findings:
@@ -72,7 +112,7 @@ def measure_utility(frames: Frames, config: EvaluationConfig, *, seed: int) -> F
 
     All models see the same number of rows, but for the one that learns from both tables. A score without a subject is
     that of boosted trees. Ceiling: trained on train. Floor: trained on train with its columns shuffled. Intervals hold
-    the chance of the holdout rows; boosted trees and the linear model have no other.
+    the chance of the holdout rows, of the rows that were learned from and of the learner's seed.
     """
     if frames.target is None:
         return Findings((GAP.unmeasured("no target is declared", applicable=False),))
@@ -86,7 +126,7 @@ def measure_utility(frames: Frames, config: EvaluationConfig, *, seed: int) -> F
         missed = (GAP, *(tstr(prefix, task) for prefix in ("", "linear_")))
         return Findings(tuple(definition.unmeasured(reason) for definition in missed))
     with one_thread():
-        return Findings(_measured(task, seed))
+        return Findings(_measured(task, config.utility_replicates, seed))
 
 
 def tstr(prefix: str, task: Task) -> Definition:
@@ -96,23 +136,44 @@ def tstr(prefix: str, task: Task) -> Definition:
     return Definition(f"tstr_{prefix}{score}", "utility", 1.0, worst, f"{LEARNERS[prefix].name}, {title}; {TSTR}")
 
 
-def _measured(task: Task, seed: int) -> tuple[Measurement, ...]:
-    trained = {prefix: _trained(learner, task, seed) for prefix, learner in LEARNERS.items()}
-    boosted, n_rows = trained[""], len(task.targets["synthetic"])
+def _measured(task: Task, n_replicates: int, seed: int) -> tuple[Measurement, ...]:
+    trained = _all_trained(task, n_replicates, seed)
+    boosted = trained[""]
     return (
-        _gap(boosted, n_rows),
-        _gain(boosted, task, seed),
-        *(_company(tstr(prefix, task), each.headlines, n_rows, highest=1.0) for prefix, each in trained.items()),
-        *(m for each in trained.values() if each.learner is not TREE for m in _further(task, each)),
-        _importance(boosted, task, seed),
+        _gap(boosted),
+        _gain(boosted),
+        *(_headline(tstr(prefix, task), each) for prefix, each in trained.items()),
+        *(m for each in trained.values() if each.learner is not TREE for m in _further(each)),
+        _importance(boosted, seed),
         _ranking(list(trained.values()), seed),
     )
 
 
-def _trained(learner: Learner, task: Task, seed: int) -> Trained:
-    models = {role: learner.learn(task, role, _learner_seed(seed)) for role in (*TABLES, *HALVES)}
+def _all_trained(task: Task, n_replicates: int, seed: int) -> dict[str, Trained]:
+    """Return every learner's models by the prefix of its metrics."""
+    parts = [subsampled(task, numpy_rng(seed, "utility", f"part {r}")) for r in range(n_replicates)]
+    seeds = [substream(seed, "utility", f"learner {r}") for r in range(n_replicates)]
+
+    def trained(learner: Learner) -> Trained:
+        again = [trained_on(learner, *each, (*REPLICATED, "both")) for each in zip(parts, seeds, strict=True)]
+        whole = trained_on(
+            learner, task, substream(seed, "utility", "learner"), (*TABLES, *HALVES, "both", "both floor")
+        )
+        return replace(whole, replicates=tuple(again))
+
+    return {prefix: trained(learner) for prefix, learner in LEARNERS.items()}
+
+
+def trained_on(learner: Learner, task: Task, seed: int, roles: Sequence[str]) -> Trained:
+    """Learn from each of the tables `roles`; those joined with synthetic rows are asked of boosted trees alone."""
+    asked = [role for role in roles if learner is BOOSTED or not role.startswith("both")]
+    models = {role: learner.learn(task, role, seed) for role in asked}
     tested = {role: model(task.predictors["holdout"]) for role, model in models.items()}
-    return Trained(learner, models, tested, {role: headline(task, predicted) for role, predicted in tested.items()})
+    return Trained(learner, task, models, tested)
+
+
+def _headline(definition: Definition, trained: Trained) -> Measurement:
+    return _company(definition, {role: trained.headline(role) for role in TABLES}, trained.n_rows, highest=1.0)
 
 
 def _company(
@@ -130,84 +191,81 @@ def _company(
     )
 
 
-def _gap(boosted: Trained, n_rows: int) -> Measurement:
+def _gap(boosted: Trained) -> Measurement:
     """Return the paired difference; holdout rows are the same for both models, so their luck cancels."""
-    scores = boosted.headlines
-    gap = scores["train"] - scores["synthetic"]
-    floor = (scores["train"] - scores["floor"]).value
-    return GAP.measured(gap.value, n_rows=n_rows, interval=gap.interval(), ceiling=0.0, floor=floor)
+    train, synthetic, floor = (boosted.headline(role) for role in ("train", "synthetic", "floor"))
+    gap, of_floor = train - synthetic, train.value - floor.value
+    return GAP.measured(gap.value, n_rows=boosted.n_rows, interval=gap.interval(), ceiling=0.0, floor=of_floor)
 
 
-def _gain(boosted: Trained, task: Task, seed: int) -> Measurement:
+def _gain(boosted: Trained) -> Measurement:
     """Return the paired difference. Ceiling: what one half of train gains from the other, which is of original rows.
 
     Floor: what train gains from itself with its columns shuffled.
     """
-    both, with_floor = (
-        headline(task, boosted.learner.learn(task, role, _learner_seed(seed))(task.predictors["holdout"]))
-        for role in ("both", "both floor")
-    )
-    alone = boosted.headlines["train"]
-    gain, floor = both - alone, (with_floor - alone).value
-    ceiling = (alone - boosted.headlines["first half"]).value
-    n_rows = len(task.targets["both"])
+    both, alone = boosted.headline("both"), boosted.headline("train")
+    gain, n_rows = both - alone, len(boosted.task.targets["both"])
+    ceiling = alone.value - boosted.headline(HALVES[0]).value
+    floor = boosted.headline("both floor").value - alone.value
     return GAIN.measured(gain.value, n_rows=n_rows, interval=gain.interval(), ceiling=ceiling, floor=floor)
 
 
-def _further(task: Task, trained: Trained) -> list[Measurement]:
+def _further(trained: Trained) -> list[Measurement]:
     """Return what a learner's AUC or R2 does not show."""
     subject = "" if trained.learner is BOOSTED else trained.learner.name
-    n_rows = len(task.targets["synthetic"])
     found = []
-    for definition, score in _scores(task, trained):
-        estimates = {role: score(role) for role in TABLES}
+    for definition, score in _scores(trained.task, trained.learner):
+        estimates = {role: trained.estimate(score, role) for role in TABLES}
         highest = np.inf if definition.metric == RMSE.metric else 1.0
-        found.append(_company(definition, estimates, n_rows, highest, subject))
+        found.append(_company(definition, estimates, trained.n_rows, highest, subject))
     return found
 
 
-def _scores(task: Task, trained: Trained) -> list[tuple[Definition, Callable[[str], Estimate]]]:
-    tested = trained.tested
+def _scores(task: Task, learner: Learner) -> list[tuple[Definition, Score]]:
     if task.classes is None:
         truth = task.targets["holdout"]
         of_mean = replace(RMSE, worst=float(truth.std()))  # the error of predicting the mean
-        return [(of_mean, lambda role: rmse(truth, tested[role]))]
+        return [(of_mean, lambda trained, role: rmse(truth, trained.tested[role]))]
     labels, judged = task.labels("holdout"), task.judged_classes()
-    found: list[tuple[Definition, Callable[[str], Estimate]]] = [
-        (PR_AUC, lambda role: macro(average_precision, tested[role], labels, judged)),
-        (F1, lambda role: macro(f1, _flagged(task, trained, role), labels, judged)),
+    found: list[tuple[Definition, Score]] = [
+        (PR_AUC, lambda trained, role: macro(average_precision, trained.tested[role], labels, judged)),
+        (F1, lambda trained, role: macro(f1, _flagged(trained, role), labels, judged)),
     ]
-    chances: list[tuple[Definition, Callable[[str], Estimate]]] = [
-        (BRIER, lambda role: brier(task, tested[role])),
-        (CALIBRATION, lambda role: macro(calibration_error, tested[role], labels, judged)),
+    chances: list[tuple[Definition, Score]] = [
+        (BRIER, lambda trained, role: brier(task, trained.tested[role])),
+        (CALIBRATION, lambda trained, role: macro(calibration_error, trained.tested[role], labels, judged)),
     ]
-    return [*found, *chances] if trained.learner.knows_chances else found
+    return [*found, *chances] if learner.knows_chances else found
 
 
-def _flagged(task: Task, trained: Trained, role: str) -> BoolArray:
+def _flagged(trained: Trained, role: str) -> BoolArray:
     """Return which holdout rows are taken to be of each class, by the threshold that serves the training rows best."""
+    task = trained.task
     rows = np.arange(min(MAX_THRESHOLD_ROWS, len(task.targets[role])))  # they are in random order
     own, labels = trained.models[role](task.predictors[role].take(rows)), task.labels(role)[rows]
     thresholds = np.array([best_threshold(own[:, k], labels == k) for k in range(task.n_classes)])
     return np.asarray(trained.tested[role] >= thresholds)
 
 
-def _importance(boosted: Trained, task: Task, seed: int) -> Measurement:
+def _importance(boosted: Trained, seed: int) -> Measurement:
     """Ceiling: models of two halves of train, a little low as each has half of the rows."""
-    if len(task.predictors["train"].features) < MIN_RANKED:
+    if len(boosted.task.predictors["train"].features) < MIN_RANKED:
         return IMPORTANCE.unmeasured(f"fewer than {MIN_RANKED} columns to rank", applicable=False)
-    rises = {
-        role: importances(boosted.models[role], task, numpy_rng(seed, "utility", "permutation"))
-        for role in ("train", "synthetic", *HALVES)
-    }
-    if not (rises["train"].mean(axis=0) > 0).any():
+    own = {role: mean_of_rows(_rises(boosted, role, seed)) for role in RANKED}
+    for role in REPLICATED:
+        again = np.array([_rises(each, role, seed).mean(axis=0) for each in boosted.replicates])
+        own[role] = [whole.replicated(column) for whole, column in zip(own[role], again.T, strict=True)]
+    if not any(rise.value > 0 for rise in own["train"]):
         return IMPORTANCE.unmeasured("no column helps to predict the target")
-    return _agreement(IMPORTANCE, {role: mean_of_rows(each) for role, each in rises.items()}, seed)
+    return _agreement(IMPORTANCE, own, seed)
+
+
+def _rises(boosted: Trained, role: str, seed: int) -> FloatArray:
+    return importances(boosted.models[role], boosted.task, numpy_rng(seed, "utility", "permutation"))
 
 
 def _ranking(trained: list[Trained], seed: int) -> Measurement:
-    roles = ("train", "synthetic", *HALVES)
-    return _agreement(RANKING, {role: [each.headlines[role] for each in trained] for role in roles}, seed)
+    return _agreement(RANKING, {role: [each.headline(role) for each in trained] for role in RANKED}, seed)
 
 
 def _agreement(definition: Definition, scores: Mapping[str, list[Estimate]], seed: int) -> Measurement:
@@ -216,7 +274,3 @@ def _agreement(definition: Definition, scores: Mapping[str, list[Estimate]], see
     ceiling, _ = rank_agreement(scores[HALVES[0]], scores[HALVES[1]], numpy_rng(seed, "utility", "bootstrap"))
     n_rows = len(scores["train"][0].influence)
     return definition.measured(value, n_rows=n_rows, interval=interval, ceiling=ceiling, floor=0.0)
-
-
-def _learner_seed(seed: int) -> int:
-    return substream(seed, "utility", "learner")

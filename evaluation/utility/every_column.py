@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,7 +55,8 @@ def measure_every_column(frames: Frames, config: EvaluationConfig, *, seed: int)
 
     Skill is 2 AUC - 1 of classes, and R2 of a quantity's rank among train rows: 1 is perfect, 0 knows nothing. All
     models learn from one number of rows, at most 4,000 and half of train. Ceiling: trained on a disjoint sample of
-    train. Floor: on train with its columns shuffled. No target need be declared.
+    train. Floor: on train with its columns shuffled. No target need be declared. Intervals hold the chance of the
+    holdout rows, and that of train and synthetic by models of random halves of these, as in `downstream`.
     """
     n_rows = min(MAX_ROWS, config.utility_rows, frames.train.n_rows // 2, frames.synthetic.n_rows)
     reason = _problem(frames, n_rows)
@@ -64,8 +65,11 @@ def measure_every_column(frames: Frames, config: EvaluationConfig, *, seed: int)
     rng = numpy_rng(seed, "utility", "every column")
     tables = _tables(frames, n_rows, rng)
     columns = np.sort(rng.permutation(len(frames.features))[:MAX_COLUMNS])
+    halves = [_halves(tables, rng) for _ in range(config.utility_replicates)]
+
     with one_thread():
-        found = [column for i in columns if (column := _gaps(tables, int(i), substream(seed, "utility", "column")))]
+        gaps = (_gaps(tables, halves, int(i), substream(seed, "utility", "column")) for i in columns)
+        found = [column for column in gaps if column]
     return _findings(found, n_rows) if found else _unmeasured("no column has two values and enough rows in train")
 
 
@@ -92,7 +96,15 @@ def _tables(frames: Frames, n_rows: int, rng: np.random.Generator) -> dict[str, 
     }
 
 
-def _gaps(tables: Mapping[str, Frame], index: int, seed: int) -> ColumnGaps | None:
+def _halves(tables: Mapping[str, Frame], rng: np.random.Generator) -> dict[str, Frame]:
+    """Return a random half of train and of synthetic, the same rows for all columns, and the whole holdout."""
+    taken = {role: rng.permutation(tables[role].n_rows)[: tables[role].n_rows // 2] for role in ("train", "synthetic")}
+    return {role: tables[role].take(rows) for role, rows in taken.items()} | {"holdout": tables["holdout"]}
+
+
+def _gaps(
+    tables: Mapping[str, Frame], halves: Sequence[Mapping[str, Frame]], index: int, seed: int
+) -> ColumnGaps | None:
     """Return the column's gaps, or None where original rows leave nothing to learn or to test."""
     classes = classes_of(tables["train"], index, MAX_CLASSES, int(MIN_CLASS_SHARE * tables["train"].n_rows))
     task = _by_rank(task_of(tables, index, classes))
@@ -101,6 +113,11 @@ def _gaps(tables: Mapping[str, Frame], index: int, seed: int) -> ColumnGaps | No
     known = ~np.isnan(target_of(tables["holdout"], index, classes))
     best = _on_rows(_skill(task, "train", seed), known)
     gaps = {role: best - _on_rows(_skill(task, role, seed), known) for role in ROLES}
+    again = [
+        _skill(half, "train", seed + r, MIN_ROWS // 2).value - _skill(half, "synthetic", seed + r, MIN_ROWS // 2).value
+        for r, half in enumerate(_by_rank(task_of(half, index, classes)) for half in halves)
+    ]
+    gaps["synthetic"] = gaps["synthetic"].replicated(np.array(again))
     return ColumnGaps(tables["train"].features[index].name, len(task.targets["synthetic"]), gaps)
 
 
@@ -118,9 +135,9 @@ def _mid_ranks(values: FloatArray, reference: FloatArray) -> FloatArray:
     return np.asarray(below / (2 * max(len(reference), 1)))
 
 
-def _skill(task: Task, role: str, seed: int) -> Estimate:
+def _skill(task: Task, role: str, seed: int, min_rows: int = MIN_ROWS) -> Estimate:
     """Return the skill of a model learned from `role`; rows of one value, or too few, teach nothing: skill 0."""
-    if task.problem(role):
+    if task.problem(role, min_rows=min_rows):
         return Estimate(0.0, np.zeros(len(task.targets["holdout"])))
     score = headline(task, SMALL_BOOSTED.learn(task, role, seed)(task.predictors["holdout"]))
     return score if task.classes is None else Estimate(2 * score.value - 1, 2 * score.influence)
@@ -130,7 +147,7 @@ def _on_rows(estimate: Estimate, known: BoolArray) -> Estimate:
     """Return the estimate with an influence for all holdout rows; those that lack the target have none."""
     influence = np.zeros(len(known))
     influence[known] = estimate.influence
-    return Estimate(estimate.value, influence)
+    return replace(estimate, influence=influence)
 
 
 def _findings(found: list[ColumnGaps], n_rows: int) -> Findings:

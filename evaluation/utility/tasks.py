@@ -15,6 +15,7 @@ MIN_ROWS = 100
 MAX_CLASSES, MIN_CLASS_ROWS = 30, 20
 """Rows of rarer classes are left out: a class of a few rows says nothing about a table."""
 MAX_INTEGER_CLASSES = 10
+MAX_SUBSAMPLE = 8_000
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,29 @@ def sized(task: Task, max_rows: int, rng: np.random.Generator) -> Task:
     for role, part in (("first half", ordered[::2]), ("second half", ordered[1::2])):
         predictors[role], targets[role] = predictors["train"].take(part), targets["train"][part]
     return Task(task.classes, predictors, targets)
+
+
+def subsampled(task: Task, rng: np.random.Generator) -> Task:
+    """Return the task with a random half of train and of synthetic, at most 8,000 rows, and the whole holdout.
+
+    Every class has its share of them, and one row at least. `both` is made of the two.
+    """
+    predictors, targets = {"holdout": task.predictors["holdout"]}, {"holdout": task.targets["holdout"]}
+    for role in ("train", "synthetic"):
+        whole = task.targets[role]
+        share = min(0.5, MAX_SUBSAMPLE / len(whole))
+        rows = _of_each_class(whole if task.n_classes else np.zeros(len(whole)), share, rng)
+        predictors[role], targets[role] = task.predictors[role].take(rows), whole[rows]
+    predictors["both"] = predictors["train"].join(predictors["synthetic"])
+    targets["both"] = np.concatenate([targets["train"], targets["synthetic"]])
+    return Task(task.classes, predictors, targets)
+
+
+def _of_each_class(classes: FloatArray, share: float, rng: np.random.Generator) -> IntArray:
+    """Return a share of the rows of each class, rounded up, in random order."""
+    order = rng.permutation(len(classes))
+    members = (order[classes[order] == each] for each in np.unique(classes))
+    return rng.permutation(np.concatenate([rows[: int(np.ceil(share * len(rows)))] for rows in members]))
 
 
 def _is_classified(feature: Feature, n_distinct: int) -> bool:

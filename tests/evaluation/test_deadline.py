@@ -127,7 +127,11 @@ def test_a_budget_is_a_positive_time() -> None:
 @pytest.mark.slow
 def test_the_order_of_measuring_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     quick = EvaluationConfig(
-        detection_folds=2, detection_rows=300, utility_rows=300, privacy=PrivacyConfig(permutations=99)
+        detection_folds=2,
+        detection_rows=300,
+        utility_rows=300,
+        utility_replicates=2,
+        privacy=PrivacyConfig(permutations=99),
     )
     given = tables(draw(600, 3), n_train=600, n_holdout=600, target="member")
     first = evaluate(given, quick, seed=0)

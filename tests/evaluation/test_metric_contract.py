@@ -22,7 +22,7 @@ from pipeline.schema import Schema
 from pipeline.seeds import numpy_rng
 from tests.evaluation.mixed_table import SCHEMA, draw, frames, reorder
 
-CONFIG = EvaluationConfig(detection_folds=2, detection_rows=400)
+CONFIG = EvaluationConfig(detection_folds=2, detection_rows=400, utility_replicates=2)
 EXACT: dict[str, Metric] = {
     "marginals": measure_marginals,
     "pairs": measure_pairs,

@@ -24,7 +24,11 @@ from tests.evaluation.mixed_table import SCHEMA, bootstrap, draw, shuffle_column
 COVERAGES = ("category_coverage", "range_coverage")  # what a table lacks altogether is no mean over its rows
 NOISY = ("importance_agreement", "learner_agreement", "augmentation_gain")  # of a few columns, learners and rows
 QUICK = EvaluationConfig(
-    detection_folds=2, detection_rows=300, utility_rows=300, privacy=PrivacyConfig(permutations=99)
+    detection_folds=2,
+    detection_rows=300,
+    utility_rows=300,
+    utility_replicates=2,
+    privacy=PrivacyConfig(permutations=99),
 )
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -12,16 +14,16 @@ from evaluation.metric import Findings
 from evaluation.statistics import Estimate, mean
 from evaluation.tables import Tables
 from evaluation.utility.agreement import rank_agreement
-from evaluation.utility.downstream import measure_utility
+from evaluation.utility.downstream import measure_utility, trained_on
 from evaluation.utility.every_column import measure_every_column
 from evaluation.utility.learners import BOOSTED, LINEAR, NEURAL, TREE, Learner
 from evaluation.utility.scores import average_precision, best_threshold, calibration_error, f1, headline, rmse
-from evaluation.utility.tasks import classes_of, task_of
+from evaluation.utility.tasks import Task, classes_of, subsampled, task_of
 from pipeline.columns import Continuous, Integer
 from pipeline.schema import Schema
 from tests.evaluation.mixed_table import draw, frames, reorder, shuffle_columns
 
-CONFIG = EvaluationConfig()
+CONFIG = EvaluationConfig(utility_replicates=2)
 
 
 def number(findings: Findings, metric: str, subject: str = "") -> Measured:
@@ -256,3 +258,80 @@ def test_an_order_that_chance_decides_has_a_wide_interval() -> None:
     near = ordered([0.0, 0.01, 0.02, 0.03])
     low, high = rank_agreement(near, ordered([0.0, 10.0, 20.0, 30.0]), np.random.default_rng(0))[1]
     assert high - low > 0.5
+
+
+# the chance of the rows that were learned from
+
+
+def test_replicates_vary_as_scores_of_independent_tables_do() -> None:
+    """Every table is a fresh draw and holdout the same, so that what varies is what the replicates are for."""
+
+    def draw_task(rng: np.random.Generator) -> Task:
+        schema = Schema(columns=(Continuous(name="x", arrow="double"), Continuous(name="y", arrow="double")))
+        parts = []
+        for source in (rng, np.random.default_rng(0), rng):  # train, holdout, synthetic
+            x, noise = source.normal(size=(2, 400))
+            parts.append(pa.table({"x": x, "y": x + noise}))
+        parsed = frames_of(Tables(schema, *parts, target="y"))
+        tables = {"train": parsed.train, "synthetic": parsed.synthetic, "holdout": parsed.holdout}
+        return task_of(tables, 1, None)
+
+    def ratio(learner: Learner) -> float:
+        values, variances = [], []
+        for seed in range(60):
+            rng = np.random.default_rng((1, seed))
+            task = draw_task(rng)
+            again = [trained_on(learner, subsampled(task, rng), r, ("synthetic",)) for r in range(4)]
+            score = replace(trained_on(learner, task, 9, ("synthetic",)), replicates=tuple(again)).headline("synthetic")
+            values.append(score.value)
+            variances.append(np.var(score.replicates, ddof=1))
+        return float(np.mean(variances) / np.var(values, ddof=1))
+
+    # At least what it is, and somewhat more: half of the rows more than double the variance near the best model.
+    assert 0.8 < ratio(LINEAR) < 4.0
+    assert 0.8 < ratio(TREE) < 4.0
+
+
+def test_a_part_of_a_large_table_is_scaled_to_all_rows() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=40_000)
+    schema = Schema(columns=(Continuous(name="x", arrow="double"), Continuous(name="y", arrow="double")))
+    table = pa.table({"x": x, "y": x + rng.normal(size=40_000)})
+    parsed = frames_of(Tables(schema, table, table.slice(0, 500), table, target="y"))
+    task = task_of({"train": parsed.train, "synthetic": parsed.synthetic, "holdout": parsed.holdout}, 1, None)
+    parts = [subsampled(task, np.random.default_rng(r)) for r in range(4)]
+    assert [len(part.targets["synthetic"]) for part in parts] == [8_000] * 4
+    assert [len(part.targets["both"]) for part in parts] == [16_000] * 4
+    again = tuple(trained_on(TREE, part, 0, ("synthetic",)) for part in parts)
+    score = replace(trained_on(TREE, task, 0, ("synthetic",)), replicates=again).headline("synthetic")
+    of_parts = np.std([each.headline("synthetic").value for each in again])
+    assert np.std(score.replicates) == pytest.approx(of_parts / 2)  # 8,000 of 40,000 rows: a fourth of the variance
+    assert score.replicates.mean() == pytest.approx(score.value)
+
+
+def test_a_part_keeps_every_class() -> None:
+    task = task_of({"train": (parsed := imbalanced(True)).train, "synthetic": parsed.synthetic}, 1, np.arange(3.0))
+    rare = np.flatnonzero(task.targets["synthetic"] == 2)[1:]
+    one_rare = np.delete(np.arange(len(task.targets["synthetic"])), rare)
+    task = replace(
+        task,
+        predictors={**task.predictors, "synthetic": task.predictors["synthetic"].take(one_rare), "holdout": None},
+        targets={**task.targets, "synthetic": task.targets["synthetic"][one_rare], "holdout": None},
+    )
+    for seed in range(5):
+        part = subsampled(task, np.random.default_rng(seed))
+        assert set(part.targets["synthetic"]) == {0.0, 1.0, 2.0}
+        assert len(part.targets["synthetic"]) == pytest.approx(len(one_rare) / 2, abs=2)
+
+
+def test_the_interval_of_every_utility_number_holds_the_training_rows(classified: list[Findings]) -> None:
+    """One model's interval over holdout rows alone is narrower."""
+    parts = frames(shuffle_columns(draw(1_500, 1), 0.7), n_train=1_500, target="member")
+    task = task_of(
+        {"train": parts.train, "synthetic": parts.synthetic, "holdout": parts.holdout},
+        parts.target,
+        classes_of(parts.train, parts.target),
+    )
+    alone = headline(task, LINEAR.learn(task, "synthetic", 0)(task.predictors["holdout"]))
+    low, high = number(classified[1], "tstr_linear_auc").interval
+    assert high - low > np.diff(alone.interval())[0]

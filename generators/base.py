@@ -152,7 +152,7 @@ class TabularGenerator:
                 self.history.append(progress)
                 if on_progress:
                     on_progress(progress)
-            diagnostics = self._diagnose(model.eval(), held_out, seed)
+            diagnostics = self._finish(model.eval(), held_out, seed)
         self._fitted = replace(start, model=model.eval(), diagnostics=diagnostics, dtypes=_dtypes(table))
         if self.schema.constraints:
             self._fitted.diagnostics["constraints"] = self._probe(seed)
@@ -176,7 +176,8 @@ class TabularGenerator:
         """Return an untrained generator, or a copy of an earlier one."""
         if warm_start is not None:
             return self._warm(table, schema, warm_start)
-        transform = ConstrainedTransform.fit(table, schema or infer(table), self.transform_config)
+        encoding = self.config.encoding(self.transform_config)
+        transform = ConstrainedTransform.fit(table, schema or infer(table), encoding)
         device = choose_device(training_config(self.config).device)
         rng = torch.Generator().manual_seed(substream(seed, "weights"))
         n_members = planned_members(self.config, table.num_rows)
@@ -197,10 +198,15 @@ class TabularGenerator:
         earlier.schema.validate_table(table)
         return replace(fitted, model=copy.deepcopy(fitted.model))
 
-    def _diagnose(self, model: Model, held_out: Batch, seed: int) -> dict[str, Any]:
-        rng = torch.Generator(held_out.tokens.device).manual_seed(substream(seed, "diagnostics"))
+    def _finish(self, model: Model, held_out: Batch, seed: int) -> dict[str, Any]:
+        """Finish a trained model, and return its diagnostics."""
+        last, told = (
+            torch.Generator(held_out.tokens.device).manual_seed(substream(seed, name))
+            for name in ("finish", "diagnostics")
+        )
         with torch.no_grad(), arithmetic(training_config(self.config), held_out.tokens.device):
-            return model.diagnostics(held_out, rng)
+            model.finish(last)
+            return model.diagnostics(held_out, told)
 
     def sample(
         self,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from pipeline.encoded import Layout
+    from pipeline.transform import TransformConfig
 
     from .model import Model
 
@@ -61,6 +62,10 @@ class FamilyConfig(Config, ABC):
     def hides_missing(self) -> bool:
         """Whether missing cells are not learned, and never drawn."""
         return False
+
+    def encoding(self, asked: TransformConfig) -> TransformConfig:
+        """Return how the family wants a table encoded, where `asked` leaves it open."""
+        return asked
 
     @abstractmethod
     def build(self, layout: Layout, n_rows: int, rng: torch.Generator) -> Model:

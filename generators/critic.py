@@ -1,8 +1,10 @@
 """The critic of a Wasserstein GAN on rows, and what keeps it smooth.
 
-A turn of the game: some cells of a row are known, one more is played, by train or by the generator, and the critic
-tells these apart given the known ones. It has to be Lipschitz in the played cell only: given the known cells, the
-largest gap between the two is then the Wasserstein distance of the two conditional distributions of that cell.
+In a row every cell is a game of its own: the cells before it in the row's order are known, the cell itself is played,
+by train or by the generator, and the critic tells these apart given the known ones. It has to be Lipschitz in the
+played cell only: given the known cells, the largest gap between the two is then the Wasserstein distance of the two
+conditional distributions of that cell. What is known in all games of a row is one product with a triangular matrix, as
+in the networks that are trained by likelihood (`MaskedTokens`), so that a row of 24 cells costs little more than one.
 
 Distances are those of fixed features of a cell: an indicator for a token with a vector of its own, smooth functions of
 its coordinate for an ordered one, the position inside the bin. The critic's first layer is linear in them, so its
@@ -12,20 +14,17 @@ gradient with respect to the features is that with respect to the layer's output
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.encoded import Layout
 
-from .given import Batch
 from .nets import linear
-from .token_matrix import TokenMatrix, owns_vector
+from .token_matrix import TokenMatrix
 
 Penalty = Literal["zero_centred", "two_sided", "one_sided", "spectral_r1"]
 
@@ -35,44 +34,23 @@ HIDDEN_GAIN = 1.4
 SMALLEST_SQUARE = 1e-12
 
 
-@dataclass(frozen=True)
-class Turn:
-    """What is known and what is played in each row of a batch.
-
-    Attributes:
-        known: bool **(batch, n_columns)**, the cells that both players see.
-        target: int64 **(batch,)**, the column whose token is played; n_columns stands for the values of all columns,
-            which are played when all tokens are known.
-    """
-
-    known: Tensor
-    target: Tensor
-
-    @property
-    def of_values(self) -> Tensor:
-        """Whether values are played, bool **(batch, 1)**."""
-        return (self.target == self.known.shape[1]).unsqueeze(1)
-
-    @property
-    def column(self) -> Tensor:
-        """The target int64 **(batch,)** as a column's index; the last one stands in where values are played."""
-        return self.target.clamp(max=self.known.shape[1] - 1)
-
-    @property
-    def played(self) -> Tensor:
-        """The cell that is played, bool **(batch, n_columns)**."""
-        return torch.arange(self.known.shape[1], device=self.target.device) == self.target.unsqueeze(1)
-
-
 class Critic(nn.Module):
-    """Scores packs of rows: the more a played cell is like train given the known ones, the higher.
+    """Scores packs of rows in each game: the more a played cell is like train given the known ones, the higher.
+
+    The games are those of the columns in turn, and where there are bins a last one, in which the positions in the bins
+    of all columns are played when all tokens are known.
+
+    A score is that of a network that sees both what is known and what is played, plus the product of the played cell
+    with what a second network makes of the known ones: what the best critic says of a cell differs with what is known,
+    and a product says so at once. Miyato and Koyama 2018, "cGANs with projection discriminator", arXiv:1802.05637,
+    equation 3.
 
     Several rows per score show the critic how varied they are: Lin et al. 2018, "PacGAN", arXiv:1712.04086. Batch
     normalisation has no place here, because it makes the gradient at one row depend on the others.
-    """
 
-    offsets: Tensor
-    feature_target: Tensor
+    Attributes:
+        n_games: in each row.
+    """
 
     def __init__(
         self, layout: Layout, width: int, depth: int, pack: int, rng: torch.Generator, *, normalised: bool = False
@@ -88,75 +66,114 @@ class Critic(nn.Module):
         sizes = [pack * width] + [width] * depth
         self.hidden = nn.ModuleList(linear(*pair, rng, scale=HIDDEN_GAIN) for pair in pairwise(sizes))
         self.out = linear(sizes[-1], 1, rng)
-        own = owns_vector(layout)
-        self.register_buffer("offsets", torch.from_numpy(layout.offsets), persistent=False)
-        self.register_buffer("feature_target", _feature_target(layout, own, self.matrix.phi.shape[2]), persistent=False)
+        self.wanted = nn.Sequential(linear(width, width, rng), nn.SiLU(), linear(width, width, rng, scale=0.0))
+        self.n_games = layout.n_columns + bool(n_valued)
 
-    def read(self, rows: Batch, turn: Turn) -> Tensor:
-        """Return the first layer's output **(batch, width)** for rows with the played cells in them."""
-        tokens = torch.where(turn.known | turn.played, rows.tokens + self.offsets, self._unseen_rows)
-        read = F.embedding_bag(tokens, torch.cat([self.matrix(), self.unseen]), mode="sum")
-        return self._read(read, rows.values, turn)
+    def known(self, tokens: Tensor, rank: Tensor) -> Tensor:
+        """Return what is known in each game **(batch, n_games, width)**, as far as the first layer sees it.
 
-    def read_soft(self, rows: Batch, played: Tensor, turn: Turn) -> Tensor:
-        """Return the same with the played tokens as vectors **(batch, n_tokens)**, through which gradients flow."""
-        matrix = self.matrix()
-        tokens = torch.where(turn.known, rows.tokens + self.offsets, self._unseen_rows)
-        read = F.embedding_bag(tokens, torch.cat([matrix, self.unseen]), mode="sum")
-        change = torch.where(turn.of_values, 0.0, played @ matrix - self.unseen[turn.column])
-        return self._read(read + change, rows.values, turn)
+        Args:
+            tokens: int64 **(batch, n_columns)** of train rows.
+            rank: int64 of the same shape, an order of the columns for each row: those of lower rank are known.
+        """
+        n_columns = len(self.unseen)
+        seen = self.matrix.vectors(tokens) - self.unseen
+        earlier = rank.unsqueeze(1) < rank.unsqueeze(2)
+        nothing = self.unseen.sum(0)
+        of_tokens = torch.bmm(earlier.to(seen.dtype), seen) + nothing - self.unseen + self.target[:n_columns]
+        if self.n_games == n_columns:
+            return of_tokens
+        of_values = seen.sum(1) + nothing + self.target[n_columns]
+        return torch.cat([of_tokens, of_values.unsqueeze(1)], dim=1)
 
-    @property
-    def _unseen_rows(self) -> Tensor:
-        return len(self.matrix.free_row) + torch.arange(len(self.unseen), device=self.unseen.device)
+    def played(self, tokens: Tensor, values: Tensor) -> Tensor:
+        """Return what is played in each game **(batch, n_games, width)**, as far as the first layer sees it."""
+        return self._played(self.matrix.vectors(tokens), values)
 
-    def _read(self, tokens: Tensor, values: Tensor, turn: Turn) -> Tensor:
-        centred = torch.where(turn.of_values, values - 0.5, 0.0)
-        read: Tensor = tokens + self.target[turn.target] + centred @ self.values
-        return read / spectral_bound(self.features()) if self.normalised else read
+    def played_soft(self, tokens: list[Tensor], values: Tensor) -> Tensor:
+        """Return the same with the tokens of each column as vectors **(batch, size)**, through which gradients flow."""
+        rows = torch.split(self.matrix(), self.matrix.sizes)
+        return self._played(torch.stack([soft @ part for soft, part in zip(tokens, rows, strict=True)], 1), values)
 
-    def score(self, read: Tensor) -> Tensor:
-        """Return **(packs,)** for the first layer's output **(packs * pack, width)**."""
-        hidden = _activation(read).reshape(-1, self.pack * read.shape[1])
+    def _played(self, tokens: Tensor, values: Tensor) -> Tensor:
+        if self.n_games == tokens.shape[1]:
+            return tokens
+        return torch.cat([tokens, ((values - 0.5) @ self.values).unsqueeze(1)], dim=1)
+
+    def score(self, known: Tensor, played: Tensor) -> Tensor:
+        """Return **(packs, n_games)** for what is known and played in the games **(packs * pack, n_games, width)**."""
+        if self.normalised:
+            bound = spectral_bound(torch.cat(self.features()))
+            known, played = known / bound, played / bound
+        score = self._joint(known + played) + self._product(known, played)
+        return score / 2 if self.normalised else score  # each part has a slope of 1 at most
+
+    def _joint(self, read: Tensor) -> Tensor:
+        width = read.shape[2]
+        packs = _activation(read).reshape(-1, self.pack, self.n_games, width).transpose(1, 2)
+        hidden = packs.reshape(-1, self.n_games, self.pack * width)
         for layer in self.hidden:
             hidden = _activation(self._through(layer, hidden))
-        score: Tensor = self._through(self.out, hidden).squeeze(1).float()
+        score: Tensor = self._through(self.out, hidden).squeeze(2).float()
         return score
+
+    def _product(self, known: Tensor, played: Tensor) -> Tensor:
+        wanted = self.wanted(_activation(known))
+        if self.normalised:
+            wanted = wanted / (1 + wanted.square().sum(2, keepdim=True)).sqrt()
+        products: Tensor = (wanted * played).sum(2).float()
+        return products.reshape(-1, self.pack, self.n_games).sum(1)
 
     def _through(self, layer: nn.Module, hidden: Tensor) -> Tensor:
         output: Tensor = layer(hidden)
         return output / spectral_bound(layer.weight) if self.normalised else output  # type: ignore[arg-type]
 
-    def features(self) -> Tensor:
-        """Return the first layer's weights **(n_features, width)**; smooth features together weigh as one indicator."""
-        smooth = self.matrix.smooth.flatten(0, 1) / math.sqrt(max(1, self.matrix.phi.shape[2]))
-        return torch.cat([self.matrix.free, smooth, self.values])
+    def features(self) -> list[Tensor]:
+        """Return the first layer's weights of each game's features **(n_features, width)**.
 
-    def slope(self, read: Tensor, turn: Turn) -> Tensor:
-        """Return the norm **(packs,)** of the score's gradient with respect to the features of the played cells."""
+        The smooth features of a token weigh together as one indicator.
+        """
+        matrix = self.matrix
+        free = torch.split(matrix.free, matrix.n_owned)
+        smooth = (matrix.smooth / math.sqrt(max(1, matrix.phi.shape[2]))).unbind(0)
+        of_tokens = [
+            torch.cat([own, smooth[matrix.place[i]]]) if i in matrix.place else own for i, own in enumerate(free)
+        ]
+        return [*of_tokens, self.values] if self.n_games > len(of_tokens) else of_tokens
+
+    def slope(self, known: Tensor, played: Tensor) -> Tensor:
+        """Return the norm **(packs, n_games)** of the score's gradient with respect to the features of played cells."""
         with torch.enable_grad():
-            read = read if read.requires_grad else read.requires_grad_()
-            (gradient,) = torch.autograd.grad(self.score(read).sum(), read, create_graph=True)
-        weights = self.features()
-        weights = weights / spectral_bound(weights) if self.normalised else weights
-        by_feature = F.linear(gradient, weights).float()
-        played = self.feature_target == turn.target.unsqueeze(1)
-        squares = (by_feature.square() * played).sum(1).reshape(-1, self.pack).sum(1)
-        return (squares + SMALLEST_SQUARE).sqrt()  # the root of zero has no gradient
+            played = played if played.requires_grad else played.requires_grad_()
+            (gradient,) = torch.autograd.grad(self.score(known, played).sum(), played, create_graph=True)
+        squares = [
+            F.linear(of_game, weights).float().square().sum(1)
+            for of_game, weights in zip(gradient.unbind(1), self.features(), strict=True)
+        ]
+        of_packs = torch.stack(squares, 1).reshape(-1, self.pack, self.n_games).sum(1)
+        return (of_packs + SMALLEST_SQUARE).sqrt()  # the root of zero has no gradient
 
-    def penalty(self, kind: Penalty, train: Tensor, drawn: Tensor, turn: Turn, rng: torch.Generator) -> Tensor:
-        """Return the unweighted penalty of the slope **(packs,)**.
+    def penalty(self, kind: Penalty, known: Tensor, train: Tensor, drawn: Tensor, rng: torch.Generator) -> Tensor:
+        """Return the unweighted penalty of the slope **(packs, n_games)**.
 
         `two_sided` pulls the slope between a train and a drawn row to 1 and `one_sided` below it: Gulrajani et al.
         2017, arXiv:1704.00028, equation 3; Petzka et al. 2018, arXiv:1709.08894. `zero_centred` pulls it to 0: the gap
         at the optimum is then the square of a distance and its gradient vanishes as the two laws meet, where with a
         slope of 1 it never does; Thanh-Tung et al. 2019, arXiv:1902.03984. `spectral_r1` does the same at train rows
         only, Mescheder et al. 2018, arXiv:1801.04406, equation 9, and needs normalised weights.
+
+        Args:
+            kind: which of them.
+            known: what is known in each game.
+            train: what train plays.
+            drawn: what the generator plays.
+            rng: draws the place between the two.
         """
         if kind == "spectral_r1":
-            return self.slope(train, turn).square()
-        mix = torch.rand(len(train) // self.pack, 1, generator=rng, device=train.device).repeat_interleave(self.pack, 0)
-        slope = self.slope(mix * train + (1 - mix) * drawn, turn)
+            return self.slope(known, train).square()
+        n_packs = len(train) // self.pack
+        mix = torch.rand(n_packs, self.n_games, 1, generator=rng, device=train.device).repeat_interleave(self.pack, 0)
+        slope = self.slope(known, mix * train + (1 - mix) * drawn)
         if kind == "zero_centred":
             return slope.square()
         return (slope - 1).square() if kind == "two_sided" else (slope - 1).clamp(min=0).square()
@@ -184,13 +201,9 @@ def spectral_bound(weight: Tensor) -> Tensor:
 
 
 def _activation(x: Tensor) -> Tensor:
-    """SiLU, scaled so that its slope is nowhere above 1."""
+    """SiLU, scaled so that its slope is nowhere above 1.
+
+    A rectifier is a third cheaper, but a slope that is flat between its kinks tells a penalty at one place nothing of
+    another: with it the game does not settle.
+    """
     return F.silu(x) / STEEPEST_SILU
-
-
-def _feature_target(layout: Layout, own: Tensor, n_smooth: int) -> Tensor:
-    """Return the target **(n_features,)** that each feature of the first layer belongs to."""
-    column = torch.repeat_interleave(torch.arange(layout.n_columns), torch.tensor(layout.sizes))
-    ordered = [i for i, c in enumerate(layout.columns) if np.isfinite(c.coordinate).any()]
-    smooth = torch.tensor(ordered, dtype=torch.long).repeat_interleave(n_smooth)
-    return torch.cat([column[own], smooth, torch.full((len(layout.valued),), layout.n_columns)])

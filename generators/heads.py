@@ -38,7 +38,7 @@ class TokenHead(nn.Module):
         self.sizes = list(layout.sizes)
         self.bounds = [(int(a), int(a) + size) for a, size in zip(layout.offsets, layout.sizes, strict=True)]
         self.matrix = TokenMatrix(layout, width, rng, scale=0.1 / math.sqrt(width))
-        self.bias = nn.Parameter(torch.cat([_log_marginal(column) for column in layout.columns]))
+        self.bias = nn.Parameter(torch.cat([log_marginal(column) for column in layout.columns]))
 
     def negative_log_likelihood(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """Return -log p(token) in nats **(batch, n_columns)** from a hidden state per cell.
@@ -81,7 +81,7 @@ class ColumnHeads:
         return F.linear(hidden.float(), weight, bias)
 
 
-def _log_marginal(column: TokenColumn) -> Tensor:
+def log_marginal(column: TokenColumn) -> Tensor:
     """Return the log shares of a column's tokens, half a row added to each so that none is impossible."""
     counts = torch.from_numpy(column.counts).float() + 0.5
     return (counts / counts.sum()).log()

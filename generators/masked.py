@@ -76,12 +76,16 @@ class MaskedTokens(nn.Module):
             rank: int64 of the same shape, an order of the columns for each row.
             rng: of the dropout; None where there is none.
         """
-        observed, tokens = tokens != UNOBSERVED, tokens.clamp(min=0)
-        vectors = self.matrix.vectors(tokens)
-        earlier = (rank.unsqueeze(1) < rank.unsqueeze(2)) & observed.unsqueeze(1)
-        state = torch.bmm(earlier.to(vectors.dtype), vectors)
-        nats = self.head.negative_log_likelihood(self.trunk(state + self.asked, rng), tokens)
+        observed = tokens != UNOBSERVED
+        nats = self.head.negative_log_likelihood(self.along(tokens, rank, rng), tokens.clamp(min=0))
         return torch.where(observed, nats, 0.0)
+
+    def along(self, tokens: Tensor, rank: Tensor, rng: torch.Generator | None) -> Tensor:
+        """Return the hidden state of each cell given those of lower rank **(batch, n_columns, width)**; see `nats`."""
+        vectors = self.matrix.vectors(tokens.clamp(min=0))
+        earlier = (rank.unsqueeze(1) < rank.unsqueeze(2)) & (tokens != UNOBSERVED).unsqueeze(1)
+        hidden: Tensor = self.trunk(torch.bmm(earlier.to(vectors.dtype), vectors) + self.asked, rng)
+        return hidden
 
     def conditionals(self, tokens: Tensor) -> list[Tensor]:
         """Return log p(token | all others of its row) of every token of each column **(batch, size)**.

@@ -44,6 +44,11 @@ class Mixture(Model):
         """Forget all but the first n members."""
         self.members = self.members[:n]
 
+    def finish(self, rng: torch.Generator) -> None:
+        """Finish each member."""
+        for member in self._models():
+            member.finish(rng)
+
     def sample(self, given: Given, rng: torch.Generator, guidance: float = 0.0) -> Encoded:
         """Draw rows, as equal a part by each member as can be; which rows fall to which is random."""
         n, members = len(given), self._models()

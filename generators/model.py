@@ -73,6 +73,9 @@ class Model(nn.Module, ABC):
         """Forget all but the first n groups of objectives, and what they train."""
         raise ValueError(f"a model of one group cannot keep {n} of them")
 
+    def finish(self, rng: torch.Generator) -> None:
+        """Do what is to be done once, when training is over and the weights are the best ones."""
+
     @abstractmethod
     def sample(self, given: Given, rng: torch.Generator, guidance: float = 0.0) -> Encoded:
         """Draw a row for each row of what is given.

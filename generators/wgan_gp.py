@@ -1,9 +1,10 @@
 """A Wasserstein GAN with gradient penalty on tables.
 
-Generator and critic play for one cell at a time: some cells of a train row are known to both, the generator draws one
-more, and the critic compares it with the row's own. Which cells are known is random: a prefix of the sampling order,
-and in a part of the rows any other cells as well, which is the condition vector. Because known cells come from rows
-that are drawn uniformly, no marginal is shifted. A row is drawn cell by cell, the given cells first, then the positions
+Generator and critic play for the cells of a row one at a time: those before a cell in some order are known to both, the
+generator draws the cell, and the critic compares it with the row's own. In a part of the rows the order begins with any
+cells, which is the condition vector; in the others it is the sampling order. Because known cells come from rows that
+are drawn uniformly, no marginal is shifted. All cells of a row are played in one step, because what is known before
+each is a product with a triangular matrix. A row is drawn cell by cell, the given cells first, then the positions
 inside the bins of all columns at once, given all tokens.
 
 Nothing is fitted by likelihood: the generator sees train only through the critic's gradient at what it drew, by a
@@ -14,6 +15,8 @@ arXiv:1701.07875; Gulrajani et al. 2017, "Improved training of Wasserstein GANs"
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -23,27 +26,34 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.encoded import Encoded, Layout
+from pipeline.transform import TransformConfig
 
 from .config import TrainedConfig, TrainingConfig
-from .critic import Critic, Penalty, Turn
+from .critic import Critic, Penalty
 from .detection_score import DetectionScore
 from .given import Batch, Given
-from .heads import TokenEmbedding
+from .heads import TokenEmbedding, log_marginal
 from .masked import MaskedTokens
 from .model import Model, Objective
 from .nets import Trunk, linear
+from .schedule import draw_known, known_first
 from .values import CellValues, to_position
 
 # Momentum makes two players circle: Gidel et al. 2019, arXiv:1807.04740.
 BETAS = (0.0, 0.99)
+MAX_REPEATED = 64
 DRAWN_PER_SCORE = 3_000
 DIAGNOSTIC_ROWS = 8_192
+CALIBRATION_ROUNDS, CALIBRATION_ROWS, ROWS_AT_ONCE, MOST_CHANGE = 4, 8_192, 512, 1.0
 
 
 class WGANGPTraining(TrainingConfig):
-    """The loop's settings with a GAN's defaults: a game needs many steps, and a rate at which it does not circle."""
+    """The loop's settings with a GAN's defaults: small batches, as every row plays for all of its cells, and a learning
+    rate at which the game does not circle.
+    """
 
-    epochs: float = Field(default=24, gt=0)
+    epochs: float = Field(default=10, gt=0)
+    batch_size: int | None = Field(default=64, ge=1)
     learning_rate: float = Field(default=8e-4, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     n_validations: int = Field(default=20, ge=1)
@@ -60,7 +70,8 @@ class WGANGPConfig(TrainedConfig):
         n_critic: steps of the critic per step of the generator.
         pack: rows that the critic scores together.
         penalty: what keeps the critic smooth; see `Critic.penalty`.
-        penalty_weight: lambda, its factor in the critic's loss.
+        penalty_weight: lambda, its factor in the critic's loss. Gulrajani et al. have 10 for a slope of 1; towards a
+            slope of 0, 3 settles sooner (docs/measurements.md).
         temperature: of the straight-through Gumbel softmax at the beginning of training.
         final_temperature: at its end; in between it falls geometrically.
         condition_share: the part of training rows in which random cells are known beside a prefix of the order.
@@ -69,17 +80,21 @@ class WGANGPConfig(TrainedConfig):
     kind: Literal["wgan_gp"] = "wgan_gp"
     width: int = Field(default=128, ge=8)
     depth: int = Field(default=1, ge=1)
-    critic_width: int = Field(default=256, ge=8)
-    critic_depth: int = Field(default=2, ge=0)
-    n_critic: int = Field(default=2, ge=1)
+    critic_width: int = Field(default=128, ge=8)
+    critic_depth: int = Field(default=1, ge=0)
+    n_critic: int = Field(default=1, ge=1)
     pack: int = Field(default=1, ge=1)
     penalty: Penalty = "zero_centred"
-    penalty_weight: float = Field(default=10.0, gt=0)
+    penalty_weight: float = Field(default=3.0, gt=0)
     temperature: float = Field(default=1.0, gt=0)
     final_temperature: float = Field(default=0.5, gt=0)
     condition_share: float = Field(default=0.3, ge=0, le=1)
     training: WGANGPTraining = WGANGPTraining()
     members: int = Field(default=2, ge=1)
+
+    def encoding(self, asked: TransformConfig) -> TransformConfig:
+        """Return an encoding with few repeated values, unless more are asked for: rare tokens hardly come into play."""
+        return asked if asked.max_repeated is not None else asked.model_copy(update={"max_repeated": MAX_REPEATED})
 
     def build(self, layout: Layout, n_rows: int, rng: torch.Generator) -> WGANGP:  # noqa: ARG002  sizes are settings
         """Return the untrained model."""
@@ -108,7 +123,6 @@ class PositionGenerator(nn.Module):
 class CellGenerator(nn.Module):
     """Draws one token per row given any known ones, and all values given all tokens."""
 
-    sizes: Tensor
     forbidden: Tensor
 
     def __init__(self, layout: Layout, width: int, depth: int, rng: torch.Generator) -> None:
@@ -117,21 +131,35 @@ class CellGenerator(nn.Module):
         self.positions = PositionGenerator(layout, width, rng) if layout.valued else None
         drawable = torch.from_numpy(np.concatenate([column.drawable for column in layout.columns]))
         self.register_buffer("forbidden", ~drawable, persistent=False)
-        self.register_buffer("sizes", torch.tensor(layout.sizes), persistent=False)
+        self.sizes = list(layout.sizes)
 
-    def play(self, tokens: Tensor, turn: Turn, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return logits with Gumbel noise of the target's tokens, and the rows of the vocabulary that they are.
-
-        Both are **(batch, size of the largest column)**; where a column is smaller, the logits are -inf.
-        """
-        hidden = self.tokens.hidden(tokens, turn.known, turn.column, self.tokens.matrix())
+    def logits(self, tokens: Tensor, rank: Tensor) -> list[Tensor]:
+        """Return each column's logits **(batch, size)** given the cells of lower rank; -inf where none may be drawn."""
         head = self.tokens.head
-        logits = F.linear(hidden, head.matrix()).float() + head.bias
-        place = torch.arange(int(self.sizes.max()), device=tokens.device)
-        cells = (self.tokens.offsets[turn.column].unsqueeze(1) + place).clamp(max=logits.shape[1] - 1)
-        outside = (place >= self.sizes[turn.column].unsqueeze(1)) | self.forbidden[cells]
-        noise = -torch.empty(cells.shape, device=tokens.device).exponential_(generator=rng).log()
-        return (logits.gather(1, cells) + noise).masked_fill(outside, -math.inf), cells
+        products = head.matrix.logits(self.tokens.along(tokens, rank, None))
+        biases, forbidden = (torch.split(vector, self.sizes) for vector in (head.bias, self.forbidden))
+        return [
+            (product.float() + bias).masked_fill(never, -math.inf)
+            for product, bias, never in zip(products, biases, forbidden, strict=True)
+        ]
+
+    def play(self, tokens: Tensor, rank: Tensor, rng: torch.Generator) -> list[Tensor]:
+        """Return the same with Gumbel noise on them: the largest of a column is a draw."""
+        return [logits + gumbel(logits, rng) for logits in self.logits(tokens, rank)]
+
+    def calibrate(self, log_shares: Tensor, given: Given, rng: torch.Generator) -> None:
+        """Move the tokens' biases by how much rarer than `log_shares` **(n_tokens,)** they are in drawn rows.
+
+        What is compared is the mean probability of a token in drawn rows given those before it, which is less noisy
+        than how often it was drawn.
+        """
+        net, drawn = self.tokens, self.tokens.draw(given, rng, 0.0)
+        total = torch.zeros_like(log_shares)
+        for part in torch.split(drawn, ROWS_AT_ONCE):
+            distributions = (logits.softmax(1) for logits in self.logits(part, net.rank.expand_as(part)))
+            total += torch.cat([shares.sum(0) for shares in distributions])
+        change = (log_shares - (total / len(drawn)).log()).clamp(-MOST_CHANGE, MOST_CHANGE)
+        net.head.bias.add_(change.masked_fill(self.forbidden, 0.0))
 
     def values(self, tokens: Tensor, rng: torch.Generator) -> Tensor:
         """Return the positions in the bins **(batch, n_valued)** given all tokens."""
@@ -164,50 +192,59 @@ class WGANGP(Model):
 
     def critic_loss(self, batch: Batch, rng: torch.Generator, progress: float) -> Tensor:  # noqa: ARG002
         """Return score of drawn - score of train + penalty **(packs,)**; arXiv:1704.00028, equation 3."""
-        batch, turn = self._turn(batch, rng)
-        gap, train, drawn = self._gap(batch, turn, rng)
-        penalty = self.critic.penalty(self.config.penalty, train, drawn, turn, rng)
-        return self.config.penalty_weight * penalty - gap
+        gap, known, train, drawn = self._gap(*self._games(batch, rng), rng)
+        penalty = self.critic.penalty(self.config.penalty, known, train, drawn, rng)
+        return (self.config.penalty_weight * penalty - gap).mean(1)
 
     def generator_loss(self, batch: Batch, rng: torch.Generator, progress: float) -> Tensor:
         """Return - score of drawn **(packs,)** at the temperature of this moment of the run."""
-        batch, turn = self._turn(batch, rng)
+        batch, rank = self._games(batch, rng)
         start, end = self.config.temperature, self.config.final_temperature
-        logits, cells = self.generator.play(batch.tokens, turn, rng)
-        played = straight_through(logits / (start * (end / start) ** progress))
-        one_hot = torch.zeros(len(batch), self.layout.n_tokens, device=played.device).scatter_add(1, cells, played)
-        rows = Batch(batch.tokens, self.generator.values(batch.tokens, rng))
-        return -self.critic.score(self.critic.read_soft(rows, one_hot, turn))
+        temperature = start * (end / start) ** progress
+        played = [straight_through(own / temperature) for own in self.generator.play(batch.tokens, rank, rng)]
+        values = self.generator.values(batch.tokens, rng)
+        with frozen(self.critic) as critic:
+            return -critic.score(critic.known(batch.tokens, rank), critic.played_soft(played, values)).mean(1)
 
     def validation(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Return the detection score **(batch,)** of rows drawn without conditions."""
         score: Tensor = self.detection(batch.tokens, self._draw_tokens(DRAWN_PER_SCORE, rng))
         return score
 
+    @torch.no_grad()
+    def finish(self, rng: torch.Generator) -> None:
+        """Move the head's biases until drawn marginals are those of train, which the critic alone leaves a little off.
+
+        It takes a few rounds, because what a column is drawn from changes with the columns before it.
+        """
+        log_shares = torch.cat([log_marginal(column) for column in self.layout.columns]).to(rng.device)
+        for _ in range(CALIBRATION_ROUNDS):
+            given = Given.nothing(CALIBRATION_ROWS, self.layout).to(rng.device)
+            self.generator.calibrate(log_shares, given, rng)
+
     def _draw_tokens(self, n: int, rng: torch.Generator) -> Tensor:
         given = Given.nothing(n, self.layout).to(rng.device)
         return self.generator.tokens.draw(given, rng, 0.0)
 
-    def _turn(self, batch: Batch, rng: torch.Generator) -> tuple[Batch, Turn]:
-        """Return the batch, filled up to whole packs, and a random turn of which a pack's rows share the target."""
+    def _games(self, batch: Batch, rng: torch.Generator) -> tuple[Batch, Tensor]:
+        """Return the batch, filled up to whole packs, and an order of the columns for each of its rows."""
         pack, device = self.config.pack, batch.tokens.device
         n_packs = -(-len(batch) // pack)
         batch = batch.take(torch.arange(n_packs * pack, device=device) % len(batch))
-        n_targets = self.layout.n_columns + bool(self.layout.valued)
-        place = torch.randint(n_targets, (n_packs,), generator=rng, device=device).repeat_interleave(pack)
-        return batch, draw_turn(place, self.generator.tokens.rank, self.config.condition_share, rng)
+        rank = self.generator.tokens.rank
+        return batch, known_first(rank, draw_known(len(batch), rank, 1 - self.config.condition_share, rng))
 
     @torch.no_grad()
-    def _play(self, batch: Batch, turn: Turn, rng: torch.Generator) -> Batch:
-        """Return the batch with the played cells drawn by the generator."""
-        logits, _ = self.generator.play(batch.tokens, turn, rng)
-        tokens = torch.where(turn.played, logits.argmax(1, keepdim=True), batch.tokens)
+    def _play(self, batch: Batch, rank: Tensor, rng: torch.Generator) -> Batch:
+        """Return every cell as the generator draws it given the batch's own cells of lower rank."""
+        tokens = torch.stack([logits.argmax(1) for logits in self.generator.play(batch.tokens, rank, rng)], 1)
         return Batch(tokens, self.generator.values(batch.tokens, rng))
 
-    def _gap(self, batch: Batch, turn: Turn, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Return score of train - score of drawn **(packs,)**, and what the critic read of either."""
-        train, drawn = self.critic.read(batch, turn), self.critic.read(self._play(batch, turn, rng), turn)
-        return self.critic.score(train) - self.critic.score(drawn), train, drawn
+    def _gap(self, batch: Batch, rank: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the gap of the scores **(packs, n_games)**, and what the critic sees: known, train, drawn."""
+        critic, known = self.critic, self.critic.known(batch.tokens, rank)
+        train, drawn = (critic.played(rows.tokens, rows.values) for rows in (batch, self._play(batch, rank, rng)))
+        return critic.score(known, train) - critic.score(known, drawn), known, train, drawn
 
     @torch.no_grad()
     def sample(self, given: Given, rng: torch.Generator, guidance: float = 0.0) -> Encoded:
@@ -230,31 +267,24 @@ class WGANGP(Model):
         return {"detection_score": score, **modes, "wasserstein_estimate": self._wasserstein(held_out, rng)}
 
     def _wasserstein(self, held_out: Batch, rng: torch.Generator) -> float:
-        batch, turn = self._turn(held_out, rng)
-        gap, train, drawn = self._gap(batch, turn, rng)
-        slope = self.critic.slope((train + drawn) / 2, turn)
+        gap, known, train, drawn = self._gap(*self._games(held_out, rng), rng)
+        slope = self.critic.slope(known, (train + drawn) / 2)
         return float(gap.mean() / slope.square().mean().sqrt())
 
 
-def draw_turn(place: Tensor, rank: Tensor, condition_share: float, rng: torch.Generator) -> Turn:
-    """Draw what is known where the columns at the given places of the sampling order are played.
+@contextmanager
+def frozen(critic: Critic) -> Iterator[Critic]:
+    """Keep the critic's weights out of what is computed inside: no gradient of theirs is taken for the generator."""
+    critic.requires_grad_(False)
+    try:
+        yield critic
+    finally:
+        critic.requires_grad_(True)
 
-    All columns before the target are known; in a part `condition_share` of the rows so are others, each with a
-    probability that is uniform over the rows. Where values are played, all tokens are.
 
-    Args:
-        place: int64 **(batch,)**; n_columns stands for the values.
-        rank: int64 **(n_columns,)**, each column's place in the order.
-        condition_share: in [0, 1].
-        rng: the generator.
-    """
-    n, n_columns, device = len(place), len(rank), rank.device
-    with_condition = torch.rand(n, 1, generator=rng, device=device) < condition_share
-    share = torch.rand(n, 1, generator=rng, device=device)
-    given = with_condition & (torch.rand(n, n_columns, generator=rng, device=device) < share)
-    known = (given | (rank < place.unsqueeze(1))) & (rank != place.unsqueeze(1))
-    target = torch.cat([rank.argsort(), rank.new_tensor([n_columns])])[place]
-    return Turn(known, target)
+def gumbel(like: Tensor, rng: torch.Generator) -> Tensor:
+    """Return Gumbel noise of the shape of `like`: minus the logarithm of an exponential draw."""
+    return -torch.empty(like.shape, device=like.device).exponential_(generator=rng).log()
 
 
 def straight_through(logits: Tensor) -> Tensor:

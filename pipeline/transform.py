@@ -35,12 +35,13 @@ class TransformConfig(Config):
         protect: a level, special value or extreme that fewer train rows carry is never reproduced; of a point
             in time, its date and its time of day, each on its own.
         n_bins: the largest number of bins of a numeric column; None: from its number of rows.
-        max_repeated: the largest number of repeated values of a numeric column that get a token each.
+        max_repeated: the largest number of repeated values of a numeric column that get a token each; None: as many as
+            suit the family of the generator, 512 where there is none.
     """
 
     protect: int = Field(default=5, ge=1)
     n_bins: int | None = Field(default=None, ge=1)
-    max_repeated: int = Field(default=512, ge=0)
+    max_repeated: int | None = Field(default=None, ge=0)
 
 
 @dataclass(frozen=True)
@@ -324,8 +325,8 @@ def _learned(column: Column, array: pa.Array, config: TransformConfig) -> Codec:
         case Identifier() | Text() | Constant():
             raise TypeError(f"{column.kind} columns are not modelled")
         case _:
-            protect, n_bins, max_repeated = config.protect, config.n_bins, config.max_repeated
-            return NumericCodec.fit(column, array, protect=protect, n_bins=n_bins, max_repeated=max_repeated)
+            repeated = {} if config.max_repeated is None else {"max_repeated": config.max_repeated}
+            return NumericCodec.fit(column, array, protect=config.protect, n_bins=config.n_bins, **repeated)
 
 
 def _codec_from_json(column: Column, state: dict[str, Any]) -> Codec:

@@ -41,7 +41,8 @@ MAX_SINGLED = 20_000
 WORK = 3e10
 """Most cells compared in the search for neighbours, about half a minute of one core."""
 RULE = (
-    f"PASS: every 95 % interval ends at or below {LIMIT}; "
+    f"PASS: every 95 % interval ends at or below {LIMIT}, or, where the rows are too few to show that, no interval "
+    f"corrected for all comparisons begins above 0; "
     f"FAIL: an interval corrected for all comparisons begins above {LIMIT}"
 )
 NOT_LINKED = "No two groups of columns are declared that two parties might hold."
@@ -101,7 +102,7 @@ class Risk:
         note = f"attack {self.hits / self.n:.3f}, control {self.control_hits / self.n_control:.3f}, n = {self.n:,}"
         return judged(
             self.subject, STATISTIC, self.value(), self.interval,
-            n_comparisons=n_comparisons, passes=LIMIT, fails=LIMIT, note=note,
+            n_comparisons=n_comparisons, chance=0.0, passes=LIMIT, fails=LIMIT, note=note,
         )  # fmt: skip
 
 
@@ -202,10 +203,15 @@ def _badness(part: TestPart) -> tuple[int, float]:
 
 def _sentence(worst: TestPart) -> str:
     told = f"Of what the control leaves open, {worst.subject} takes {percent(worst.value)}"
+    low, high = worst.interval or (0.0, 1.0)
     meaning = {
         "FAIL": "the table tells more about train rows than about others.",
-        "REVIEW": "these rows can neither show a risk nor rule one out.",
-        "PASS": "it tells no more about train rows than about others, within the limit.",
+        "REVIEW": "more about train rows than about others, but not surely more than the limit."
+        if low > 0.0
+        else "these rows would show that a risk is within the limit, and do not.",
+        "PASS": "it tells no more about train rows than about others, within the limit."
+        if high <= LIMIT
+        else "no more about train rows than about others, as far as so few rows can show; see the detection limit.",
     }
     return f"{told}: {meaning[worst.verdict]}"
 

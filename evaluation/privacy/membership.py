@@ -40,7 +40,8 @@ TPR_PASS, TPR_FAIL, AUC_PASS, AUC_FAIL = 0.02, 0.015, 0.53, 0.55
 model of any quality moves: pairs of cells of 16,000 train rows give .54 to .55. Between the two AUC bounds is REVIEW.
 """
 RULE = (
-    f"PASS: every 95 % interval ends at or below {TPR_PASS} (TPR at 1 % FPR) and {AUC_PASS} (AUC); "
+    f"PASS: every 95 % interval ends at or below {TPR_PASS} (TPR at 1 % FPR) and {AUC_PASS} (AUC), or, where the rows "
+    f"are too few to show that, no interval corrected for all comparisons begins above chance; "
     f"FAIL: an interval corrected for all comparisons begins above {TPR_FAIL} or {AUC_FAIL}"
 )
 AT_FPR = "TPR at 1 % FPR"
@@ -126,11 +127,11 @@ class Strength:
         return (
             judged(
                 self.attack, AT_FPR, self.tpr, self.tpr_interval,
-                n_comparisons=N_COMPARISONS, passes=TPR_PASS, fails=TPR_FAIL,
+                n_comparisons=N_COMPARISONS, chance=FPR, passes=TPR_PASS, fails=TPR_FAIL,
             ),
             judged(
                 self.attack, "AUC", self.area.value, self.auc_interval,
-                n_comparisons=N_COMPARISONS, passes=AUC_PASS, fails=AUC_FAIL,
+                n_comparisons=N_COMPARISONS, chance=0.5, passes=AUC_PASS, fails=AUC_FAIL,
             ),
         )  # fmt: skip
 
@@ -285,13 +286,16 @@ def _sentence(worst: TestPart, n: int) -> str:
     told = (
         f'The attack "{worst.subject}" on {n:,} members and {n:,} others has a {worst.statistic} of {worst.value:.3f}'
     )
-    above_chance = worst.interval is not None and worst.interval[0] > (0.5 if worst.statistic == "AUC" else FPR)
+    chance, passes = (0.5, AUC_PASS) if worst.statistic == "AUC" else (FPR, TPR_PASS)
+    low, high = worst.interval or (0.0, 1.0)
     meaning = {
         "FAIL": "the table tells who was in train.",
         "REVIEW": "better than guessing, but less than the bound of a refusal."
-        if above_chance
-        else "these rows can neither show a leak nor rule one out.",
-        "PASS": "no attack does noticeably better than guessing.",
+        if low > chance
+        else "these rows would show that an attack is harmless, and do not.",
+        "PASS": "no attack does noticeably better than guessing."
+        if high <= passes
+        else "no attack does better than guessing, as far as so few rows can show; see the detection limit.",
     }
     return f"{told}: {meaning[worst.verdict]}"
 

@@ -33,6 +33,7 @@ def judged(
     interval: Callable[[float], Interval],
     *,
     n_comparisons: int,
+    chance: float,
     passes: float,
     fails: float,
     note: str = "",
@@ -40,8 +41,10 @@ def judged(
     """Return one attack's part of a test.
 
     To pass, the attack's own 95 % interval has to end at `passes` or below; that all attacks are harmless needs no
-    correction, because a single doubtful one withholds it (Berger 1982, doi:10.1080/00401706.1982.10487790). To fail,
-    the interval corrected for all comparisons has to begin above `fails`: the largest of many is large by chance.
+    correction, because a single doubtful one withholds it (Berger 1982, doi:10.1080/00401706.1982.10487790). Few rows
+    never show that of the largest of many attacks, however honest the table: there it is enough that the interval
+    corrected for all comparisons does not begin above `chance`. To fail, it has to begin above `fails`: the largest of
+    many is large by chance.
 
     Args:
         subject: which attack.
@@ -49,18 +52,26 @@ def judged(
         value: the estimate; larger is worse.
         interval: its interval at a given level.
         n_comparisons: over how many intervals the test takes the worst.
+        chance: what an attack that knows nothing has.
         passes: the bound for the upper end.
         fails: the bound for the lower end.
         note: what else to say.
 
     Example:
-        >>> part = judged("a", "AUC", 0.5, lambda level: (0.48, 0.52), n_comparisons=2, passes=0.53, fails=0.52)
+        >>> bounds = dict(n_comparisons=2, chance=0.5, passes=0.53, fails=0.55)
+        >>> part = judged("a", "AUC", 0.5, lambda level: (0.48, 0.52), **bounds)
         >>> part.verdict, part.note
         ('PASS', 'corrected interval 0.480 to 0.520')
+        >>> [judged("a", "AUC", x, lambda level: (x - 0.02, x + 0.02), **bounds).verdict for x in (0.52, 0.58)]
+        ['REVIEW', 'FAIL']
+        >>> [judged("a", "AUC", x, lambda level: (x - 0.08, x + 0.08), **bounds).verdict for x in (0.52, 0.59)]
+        ['PASS', 'REVIEW']
 
     """
     own, corrected = interval(FAMILY_LEVEL), interval(corrected_level(n_comparisons))
-    verdict: GateVerdict = "FAIL" if corrected[0] > fails else "PASS" if own[1] <= passes else "REVIEW"
+    enough = chance + corrected[1] - value <= passes
+    harmless = own[1] <= passes or (not enough and corrected[0] <= chance)
+    verdict: GateVerdict = "FAIL" if corrected[0] > fails else "PASS" if harmless else "REVIEW"
     told = f"corrected interval {corrected[0]:.3f} to {corrected[1]:.3f}"
     note = f"{note}; {told}" if note else told
     return TestPart(subject=subject, statistic=statistic, value=value, interval=own, verdict=verdict, note=note)

@@ -181,7 +181,15 @@ def test_scores_that_know_nothing_find_one_in_a_hundred_even_when_all_tie() -> N
 
 @pytest.mark.parametrize(
     ("value", "reach", "verdict"),
-    [(0.50, 0.01, "PASS"), (0.50, 0.05, "REVIEW"), (0.58, 0.01, "FAIL"), (0.54, 0.01, "REVIEW")],
+    [
+        (0.50, 0.01, "PASS"),
+        (0.54, 0.01, "REVIEW"),  # enough rows to show that an attack is harmless, and they do not
+        (0.58, 0.01, "FAIL"),
+        (0.50, 0.05, "PASS"),  # too few rows to show it of any attack, and no sign of a leak
+        (0.58, 0.05, "PASS"),
+        (0.61, 0.05, "REVIEW"),  # surely better than guessing, but not surely above the bound
+        (0.66, 0.05, "FAIL"),
+    ],
 )
 def test_a_part_passes_by_its_own_interval_and_fails_by_the_corrected_one(
     value: float, reach: float, verdict: str
@@ -190,9 +198,21 @@ def test_a_part_passes_by_its_own_interval_and_fails_by_the_corrected_one(
         wider = reach if level == 0.95 else 2 * reach
         return value - wider, value + wider
 
-    part = judged("a", "AUC", value, interval, n_comparisons=10, passes=AUC_PASS, fails=AUC_FAIL)
+    part = judged("a", "AUC", value, interval, n_comparisons=10, chance=0.5, passes=AUC_PASS, fails=AUC_FAIL)
     assert part.verdict == verdict
     assert TPR_FAIL < TPR_PASS
+
+
+@pytest.mark.slow
+def test_fresh_rows_of_a_small_table_pass_and_the_reason_says_how_little_that_shows() -> None:
+    tests = [
+        membership_test(frames(draw(1_200, seed), n_train=1_200, n_holdout=1_200), CONFIG, seed=0)[0]
+        for seed in range(3, 9)
+    ]
+    assert sum(test.verdict == "PASS" for test in tests) >= 5
+    assert all(test.interval[1] > AUC_PASS for test in tests if test.statistic.startswith("AUC"))
+    doubtful = [test for test in tests if "as far as so few rows can show" in test.reason]
+    assert doubtful and all("is refused with a chance of 95 %" in test.detection_limit for test in doubtful)
 
 
 def test_bins_keep_missing_apart_and_pool_rare_levels() -> None:

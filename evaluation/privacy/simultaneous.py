@@ -42,8 +42,9 @@ def judged(
 
     To pass, the attack's own 95 % interval has to end at `passes` or below; that all attacks are harmless needs no
     correction, because a single doubtful one withholds it (Berger 1982, doi:10.1080/00401706.1982.10487790). Few rows
-    never show that of the largest of many attacks, however honest the table: there it is enough that the interval
-    corrected for all comparisons does not begin above `chance`. To fail, it has to begin above `fails`: the largest of
+    do not show that of the largest of many attacks, however honest the table: where it would not pass with the largest
+    value that chance leaves it, it is enough that the interval corrected for all comparisons does not begin above
+    `chance`. To fail, it has to begin above `fails`: the largest of
     many is large by chance.
 
     Args:
@@ -59,17 +60,18 @@ def judged(
 
     Example:
         >>> bounds = dict(n_comparisons=2, chance=0.5, passes=0.53, fails=0.55)
-        >>> part = judged("a", "AUC", 0.5, lambda level: (0.48, 0.52), **bounds)
+        >>> part = judged("a", "AUC", 0.5, lambda level: (0.49, 0.51), **bounds)
         >>> part.verdict, part.note
-        ('PASS', 'corrected interval 0.480 to 0.520')
-        >>> [judged("a", "AUC", x, lambda level: (x - 0.02, x + 0.02), **bounds).verdict for x in (0.52, 0.58)]
+        ('PASS', 'corrected interval 0.490 to 0.510')
+        >>> [judged("a", "AUC", x, lambda level: (x - 0.01, x + 0.01), **bounds).verdict for x in (0.53, 0.58)]
         ['REVIEW', 'FAIL']
         >>> [judged("a", "AUC", x, lambda level: (x - 0.08, x + 0.08), **bounds).verdict for x in (0.52, 0.59)]
         ['PASS', 'REVIEW']
 
     """
     own, corrected = interval(FAMILY_LEVEL), interval(corrected_level(n_comparisons))
-    enough = chance + corrected[1] - value <= passes
+    largest_by_chance = chance + corrected[1] - value
+    enough = largest_by_chance + own[1] - value <= passes
     harmless = own[1] <= passes or (not enough and corrected[0] <= chance)
     verdict: GateVerdict = "FAIL" if corrected[0] > fails else "PASS" if harmless else "REVIEW"
     told = f"corrected interval {corrected[0]:.3f} to {corrected[1]:.3f}"

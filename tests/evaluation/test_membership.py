@@ -183,7 +183,7 @@ def test_scores_that_know_nothing_find_one_in_a_hundred_even_when_all_tie() -> N
     ("value", "reach", "verdict"),
     [
         (0.50, 0.01, "PASS"),
-        (0.54, 0.01, "REVIEW"),  # enough rows to show that an attack is harmless, and they do not
+        (0.54, 0.009, "REVIEW"),  # enough rows to show that an attack is harmless, and they do not
         (0.58, 0.01, "FAIL"),
         (0.50, 0.05, "PASS"),  # too few rows to show it of any attack, and no sign of a leak
         (0.58, 0.05, "PASS"),

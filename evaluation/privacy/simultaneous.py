@@ -44,8 +44,7 @@ def judged(
     correction, because a single doubtful one withholds it (Berger 1982, doi:10.1080/00401706.1982.10487790). Few rows
     do not show that of the largest of many attacks, however honest the table: where it would not pass with the largest
     value that chance leaves it, it is enough that the interval corrected for all comparisons does not begin above
-    `chance`. To fail, it has to begin above `fails`: the largest of
-    many is large by chance.
+    `chance`. To fail, it has to begin above `fails`: the largest of many is large by chance.
 
     Args:
         subject: which attack.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -94,9 +95,14 @@ class Trained:
         n, m = (len(each.task.targets[role]) for each in (self, self.replicates[0]))
         return whole.replicated(whole.value + np.sqrt(m / (n - m)) * (again - again.mean()))
 
-    def headline(self, role: str) -> Estimate:
-        """Return the AUC or R2 of what was learned from `role`."""
-        return self.estimate(lambda trained, role: headline(trained.task, trained.tested[role]), role)
+    @cached_property
+    def headlines(self) -> dict[str, Estimate]:
+        """The AUC or R2 of what was learned from each role."""
+
+        def score(trained: Trained, role: str) -> Estimate:
+            return headline(trained.task, trained.tested[role])
+
+        return {role: self.estimate(score, role) for role in self.models}
 
     @property
     def n_rows(self) -> int:
@@ -173,7 +179,7 @@ def trained_on(learner: Learner, task: Task, seed: int, roles: Sequence[str]) ->
 
 
 def _headline(definition: Definition, trained: Trained) -> Measurement:
-    return _company(definition, {role: trained.headline(role) for role in TABLES}, trained.n_rows, highest=1.0)
+    return _company(definition, trained.headlines, trained.n_rows, highest=1.0)
 
 
 def _company(
@@ -193,7 +199,7 @@ def _company(
 
 def _gap(boosted: Trained) -> Measurement:
     """Return the paired difference; holdout rows are the same for both models, so their luck cancels."""
-    train, synthetic, floor = (boosted.headline(role) for role in ("train", "synthetic", "floor"))
+    train, synthetic, floor = (boosted.headlines[role] for role in ("train", "synthetic", "floor"))
     gap, of_floor = train - synthetic, train.value - floor.value
     return GAP.measured(gap.value, n_rows=boosted.n_rows, interval=gap.interval(), ceiling=0.0, floor=of_floor)
 
@@ -203,10 +209,10 @@ def _gain(boosted: Trained) -> Measurement:
 
     Floor: what train gains from itself with its columns shuffled.
     """
-    both, alone = boosted.headline("both"), boosted.headline("train")
+    both, alone = boosted.headlines["both"], boosted.headlines["train"]
     gain, n_rows = both - alone, len(boosted.task.targets["both"])
-    ceiling = alone.value - boosted.headline(HALVES[0]).value
-    floor = boosted.headline("both floor").value - alone.value
+    ceiling = alone.value - boosted.headlines[HALVES[0]].value
+    floor = boosted.headlines["both floor"].value - alone.value
     return GAIN.measured(gain.value, n_rows=n_rows, interval=gain.interval(), ceiling=ceiling, floor=floor)
 
 
@@ -253,8 +259,8 @@ def _importance(boosted: Trained, seed: int) -> Measurement:
         return IMPORTANCE.unmeasured(f"fewer than {MIN_RANKED} columns to rank", applicable=False)
     own = {role: mean_of_rows(_rises(boosted, role, seed)) for role in RANKED}
     for role in REPLICATED:
-        again = np.array([_rises(each, role, seed).mean(axis=0) for each in boosted.replicates])
-        own[role] = [whole.replicated(column) for whole, column in zip(own[role], again.T, strict=True)]
+        again = [_rises(each, role, seed).mean(axis=0) for each in boosted.replicates]
+        own[role] = [whole.replicated(np.array([rises[i] for rises in again])) for i, whole in enumerate(own[role])]
     if not any(rise.value > 0 for rise in own["train"]):
         return IMPORTANCE.unmeasured("no column helps to predict the target")
     return _agreement(IMPORTANCE, own, seed)
@@ -265,7 +271,7 @@ def _rises(boosted: Trained, role: str, seed: int) -> FloatArray:
 
 
 def _ranking(trained: list[Trained], seed: int) -> Measurement:
-    return _agreement(RANKING, {role: [each.headline(role) for each in trained] for role in RANKED}, seed)
+    return _agreement(RANKING, {role: [each.headlines[role] for each in trained] for role in RANKED}, seed)
 
 
 def _agreement(definition: Definition, scores: Mapping[str, list[Estimate]], seed: int) -> Measurement:

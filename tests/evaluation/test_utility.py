@@ -282,7 +282,9 @@ def test_replicates_vary_as_scores_of_independent_tables_do() -> None:
             rng = np.random.default_rng((1, seed))
             task = draw_task(rng)
             again = [trained_on(learner, subsampled(task, rng), r, ("synthetic",)) for r in range(4)]
-            score = replace(trained_on(learner, task, 9, ("synthetic",)), replicates=tuple(again)).headline("synthetic")
+            score = replace(trained_on(learner, task, 9, ("synthetic",)), replicates=tuple(again)).headlines[
+                "synthetic"
+            ]
             values.append(score.value)
             variances.append(np.var(score.replicates, ddof=1))
         return float(np.mean(variances) / np.var(values, ddof=1))
@@ -303,8 +305,8 @@ def test_a_part_of_a_large_table_is_scaled_to_all_rows() -> None:
     assert [len(part.targets["synthetic"]) for part in parts] == [8_000] * 4
     assert [len(part.targets["both"]) for part in parts] == [16_000] * 4
     again = tuple(trained_on(TREE, part, 0, ("synthetic",)) for part in parts)
-    score = replace(trained_on(TREE, task, 0, ("synthetic",)), replicates=again).headline("synthetic")
-    of_parts = np.std([each.headline("synthetic").value for each in again])
+    score = replace(trained_on(TREE, task, 0, ("synthetic",)), replicates=again).headlines["synthetic"]
+    of_parts = np.std([each.headlines["synthetic"].value for each in again])
     assert np.std(score.replicates) == pytest.approx(of_parts / 2)  # 8,000 of 40,000 rows: a fourth of the variance
     assert score.replicates.mean() == pytest.approx(score.value)
 
@@ -324,14 +326,30 @@ def test_a_part_keeps_every_class() -> None:
         assert len(part.targets["synthetic"]) == pytest.approx(len(one_rare) / 2, abs=2)
 
 
-def test_the_interval_of_every_utility_number_holds_the_training_rows(classified: list[Findings]) -> None:
-    """One model's interval over holdout rows alone is narrower."""
+def test_without_replicates_intervals_hold_the_holdout_rows_alone(classified: list[Findings]) -> None:
+    settings = EvaluationConfig(utility_replicates=0)
     parts = frames(shuffle_columns(draw(1_500, 1), 0.7), n_train=1_500, target="member")
+    alone = measure_utility(parts, settings, seed=0)
     task = task_of(
         {"train": parts.train, "synthetic": parts.synthetic, "holdout": parts.holdout},
         parts.target,
         classes_of(parts.train, parts.target),
     )
-    alone = headline(task, LINEAR.learn(task, "synthetic", 0)(task.predictors["holdout"]))
-    low, high = number(classified[1], "tstr_linear_auc").interval
-    assert high - low > np.diff(alone.interval())[0]
+    of_rows = headline(task, LINEAR.learn(task, "synthetic", 0)(task.predictors["holdout"]))
+    assert number(alone, "tstr_linear_auc").interval == pytest.approx(of_rows.interval())
+    for one, other in zip(alone.measurements, classified[1].measurements, strict=True):
+        assert (one.metric, one.value) == (other.metric, other.value)
+        assert other.interval[0] <= one.interval[0] and one.interval[1] <= other.interval[1]
+    for metric in ("utility_gap", "augmentation_gain", "tstr_linear_auc", "tstr_neural_auc", "tstr_f1", "tstr_brier"):
+        wide, narrow = (number(found, metric).interval for found in (classified[1], alone))
+        assert wide[1] - wide[0] > narrow[1] - narrow[0], metric
+
+
+def test_the_gap_over_every_column_holds_the_rows_that_were_learned_from() -> None:
+    parts = frames(draw(1_000, 3))
+    alone, with_rows = (
+        number(measure_every_column(parts, EvaluationConfig(utility_replicates=n), seed=0), "every_column_gap")
+        for n in (0, 2)
+    )
+    assert with_rows.value == alone.value
+    assert with_rows.interval[0] < alone.interval[0] < alone.interval[1] < with_rows.interval[1]

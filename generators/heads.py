@@ -40,6 +40,17 @@ class TokenHead(nn.Module):
         self.matrix = TokenMatrix(layout, width, rng, scale=0.1 / math.sqrt(width))
         self.bias = nn.Parameter(torch.cat([log_marginal(column) for column in layout.columns]))
 
+    def logits(self, hidden: Tensor) -> list[Tensor]:
+        """Return each column's logits **(batch, size)** in float32 from a hidden state per cell.
+
+        The product may run in bfloat16; the bias and the normalisation never do.
+
+        Args:
+            hidden: **(batch, n_columns, width)**.
+        """
+        biases = torch.split(self.bias, self.sizes)
+        return [product.float() + bias for product, bias in zip(self.matrix.logits(hidden), biases, strict=True)]
+
     def negative_log_likelihood(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """Return -log p(token) in nats **(batch, n_columns)** from a hidden state per cell.
 
@@ -47,9 +58,8 @@ class TokenHead(nn.Module):
             hidden: **(batch, n_columns, width)**.
             tokens: int64 **(batch, n_columns)**.
         """
-        cells = zip(self.matrix.logits(hidden), torch.split(self.bias, self.sizes), tokens.unbind(1), strict=True)
-        # The product may run in bfloat16; the bias and the normalisation never do.
-        nats = [F.cross_entropy(logits.float() + bias, token, reduction="none") for logits, bias, token in cells]
+        cells = zip(self.logits(hidden), tokens.unbind(1), strict=True)
+        nats = [F.cross_entropy(logits, token, reduction="none") for logits, token in cells]
         return torch.stack(nats, dim=1)
 
     def log_probs(self, hidden: Tensor) -> list[Tensor]:
@@ -58,11 +68,7 @@ class TokenHead(nn.Module):
         Args:
             hidden: **(batch, n_columns, width)**.
         """
-        biases = torch.split(self.bias, self.sizes)
-        return [
-            (logits.float() + bias).log_softmax(1)
-            for logits, bias in zip(self.matrix.logits(hidden), biases, strict=True)
-        ]
+        return [logits.log_softmax(1) for logits in self.logits(hidden)]
 
     def columns(self) -> ColumnHeads:
         """Return the heads column by column, for sampling: the matrix is built once."""

@@ -131,17 +131,14 @@ class CellGenerator(nn.Module):
         self.positions = PositionGenerator(layout, width, rng) if layout.valued else None
         drawable = torch.from_numpy(np.concatenate([column.drawable for column in layout.columns]))
         self.register_buffer("forbidden", ~drawable, persistent=False)
-        self.sizes = list(layout.sizes)
 
     def logits(self, tokens: Tensor, rank: Tensor) -> list[Tensor]:
         """Return each column's logits **(batch, size)** given the cells of lower rank; -inf where none may be drawn."""
         head = self.tokens.head
-        products = head.matrix.logits(self.tokens.along(tokens, rank, None))
-        biases, forbidden = (torch.split(vector, self.sizes) for vector in (head.bias, self.forbidden))
-        return [
-            (product.float() + bias).masked_fill(never, -math.inf)
-            for product, bias, never in zip(products, biases, forbidden, strict=True)
-        ]
+        cells = zip(
+            head.logits(self.tokens.along(tokens, rank, None)), torch.split(self.forbidden, head.sizes), strict=True
+        )
+        return [logits.masked_fill(never, -math.inf) for logits, never in cells]
 
     def play(self, tokens: Tensor, rank: Tensor, rng: torch.Generator) -> list[Tensor]:
         """Return the same with Gumbel noise on them: the largest of a column is a draw."""

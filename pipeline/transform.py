@@ -325,8 +325,8 @@ def _learned(column: Column, array: pa.Array, config: TransformConfig) -> Codec:
         case Identifier() | Text() | Constant():
             raise TypeError(f"{column.kind} columns are not modelled")
         case _:
-            repeated = {} if config.max_repeated is None else {"max_repeated": config.max_repeated}
-            return NumericCodec.fit(column, array, protect=config.protect, n_bins=config.n_bins, **repeated)
+            protect, n_bins, max_repeated = config.protect, config.n_bins, config.max_repeated
+            return NumericCodec.fit(column, array, protect=protect, n_bins=n_bins, max_repeated=max_repeated)
 
 
 def _codec_from_json(column: Column, state: dict[str, Any]) -> Codec:

@@ -60,6 +60,7 @@ FAMILIES = {
             condition_share=0.8,
             training=WGANGPTraining(steps=400, batch_size=128, n_validations=3, learning_rate=0.003),
         ),
+        finishing=0.03,  # the drawn marginals are moved to those of train
     ),
     "independent": Family(IndependentConfig()),
 }

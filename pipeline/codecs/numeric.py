@@ -15,6 +15,7 @@ from pipeline.codecs.codec import MID, has_missing_token, redraw_rare, refuse_un
 from pipeline.encoded import BoolArray, FloatArray, IntArray, TokenColumn
 from pipeline.errors import DataError
 
+MAX_REPEATED = 512
 FREQUENT = 0.002
 """The share of rows above which a repeated number of a mostly continuous column is an atom."""
 
@@ -59,7 +60,13 @@ class NumericCodec:
 
     @classmethod
     def fit(
-        cls, column: NumericColumn, array: pa.Array, *, protect: int, n_bins: int | None = None, max_repeated: int = 512
+        cls,
+        column: NumericColumn,
+        array: pa.Array,
+        *,
+        protect: int,
+        n_bins: int | None = None,
+        max_repeated: int | None = None,
     ) -> NumericCodec:
         """Learn atoms and bins from the train cells.
 
@@ -68,7 +75,7 @@ class NumericCodec:
             array: its train cells.
             protect: values that fewer rows carry get no token of their own.
             n_bins: the largest number of bins; None: from the number of rows.
-            max_repeated: the largest number of atoms.
+            max_repeated: the largest number of atoms; None: 512.
 
         Raises:
             DataError: a missing cell is not allowed, or there are too few rows for a single token.
@@ -79,7 +86,7 @@ class NumericCodec:
         met = np.bincount(cells.special, minlength=len(SPECIAL) + 1)
         special = tuple(code for code in range(1, len(SPECIAL) + 1) if met[code] >= protect)
         unique, counts = np.unique(cells.numbers[cells.finite], return_counts=True)
-        is_atom = _repeated(counts, protect, max_repeated)
+        is_atom = _repeated(counts, protect, MAX_REPEATED if max_repeated is None else max_repeated)
         atoms = unique[is_atom]
         bins = fit_bins(unique[~is_atom], counts[~is_atom], atoms, protect=protect, n_bins=n_bins)
         if len(unique) and not len(atoms) + len(bins.low):

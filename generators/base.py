@@ -39,7 +39,7 @@ from .device import arithmetic, choose_device
 from .drawing import in_parts
 from .flow_matching import FlowMatchingConfig
 from .given import UNOBSERVED, Batch, Given
-from .margins import Shares, apportion, members, rake, refuse_bad_shares, systematic
+from .margins import Shares, apportion, drawn_counts, members, refuse_bad_shares
 from .mixture import Mixture
 from .model import DensityKind, Model
 from .redraw import Redrawn, redraw
@@ -370,10 +370,9 @@ class TabularGenerator:
             for column, shares in margins.items()
         }
         groups = members(pool, cells)
-        weights = rake(list(groups.values()), [list(shares.values()) for shares in margins.values()])
-        order = np.lexsort([group.argmax(0) for group in groups.values()]) if groups else np.arange(len(pool))
         rng = np.random.default_rng(substream(seed, "margins"))
-        chosen = pool.take(pa.array(rng.permutation(systematic(weights, n, order, rng))))
+        counts = drawn_counts(n, list(groups.values()), [list(shares.values()) for shares in margins.values()], rng)
+        chosen = pool.take(pa.array(rng.permutation(np.repeat(np.arange(len(pool)), counts))))
         return self._returned(self._complete(chosen, known_cells(chosen, list(margins), self.schema), seed, guidance))
 
     def complete(

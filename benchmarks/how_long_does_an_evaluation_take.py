@@ -5,18 +5,18 @@
 
 cuts `FOLDER/TABLE.csv.gz` into a holdout part (a fifth, at most 50,000 rows) and train, draws as many rows as train has
 from the whole table in place of a generator's, evaluates them with the default settings, and prints seconds and peak
-resident memory after each part.
+resident memory after each part. The memory is that of all processes together, looked at ten times a second (Linux).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import time
 from pathlib import Path
 
 import numpy as np
+from memory import Memory
 
 from evaluation import EvaluationConfig, Tables, evaluate
 from evaluation.config import PrivacyConfig
@@ -29,15 +29,14 @@ from pipeline.source import read
 MOST_HELD_OUT = 50_000
 
 
-def timed(metric: Metric) -> Metric:
+def timed(metric: Metric, memory: Memory) -> Metric:
     """Return the metric, with a line about its time and the memory so far."""
 
     def measure(frames: Frames, config: EvaluationConfig, *, seed: int) -> Findings:
         began = time.perf_counter()
         found = metric(frames, config, seed=seed)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         name = getattr(metric, "__name__", "metric").removeprefix("measure_")
-        print(f"{name:16} {time.perf_counter() - began:7.1f} s  peak {peak:5.2f} GB", flush=True)
+        print(f"{name:16} {time.perf_counter() - began:7.1f} s  peak {memory.peak:5.2f} GB", flush=True)
         return found
 
     return measure
@@ -56,8 +55,9 @@ def main() -> None:
     n_holdout = min(MOST_HELD_OUT, whole.num_rows // 5)
     holdout, train = whole.take(order[:n_holdout]), whole.take(order[n_holdout:])
     synthetic = whole.take(rng.integers(whole.num_rows, size=train.num_rows))
+    memory = Memory()
     for family, metrics in METRICS.items():
-        METRICS[family] = tuple(timed(metric) for metric in metrics)
+        METRICS[family] = tuple(timed(metric, memory) for metric in metrics)
     config = EvaluationConfig(privacy=PrivacyConfig(index=arguments.index))
     tables = Tables(infer(whole), train, holdout, synthetic, arguments.target)
     began = time.perf_counter()

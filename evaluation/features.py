@@ -115,6 +115,11 @@ class Frames:
         """The features that all three share."""
         return self.train.features
 
+    @property
+    def n_rows(self) -> int:
+        """The rows of the largest table."""
+        return max(frame.n_rows for frame in (self.train, self.holdout, self.synthetic))
+
 
 def frames_of(tables: Tables) -> Frames:
     """Convert the three tables; codes mean the same level in all of them.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from pipeline.cores import n_cores
+from pipeline.cores import n_workers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,12 +37,7 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Re
         [1, 4, 9]
 
     """
-    if (n_threads := _n_threads()) == 1:
+    if (n_threads := n_workers()) == 1:
         return [work(item) for item in items]
     with ThreadPoolExecutor(n_threads) as pool:
         return list(pool.map(work, items))
-
-
-def _n_threads() -> int:
-    allowed = os.environ.get("OMP_NUM_THREADS", "")
-    return min(n_cores(), int(allowed)) if allowed.isdecimal() and int(allowed) else n_cores()

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipeline.columns import Identifier
 from pipeline.config import Config
+from pipeline.cores import n_processes
 from pipeline.errors import PreflightError
 from pipeline.memory import available_memory_bytes
 from pipeline.row_hashes import cell_hashes, mixed
@@ -32,6 +33,7 @@ FREE_MB = 750
 BYTES_PER_BATCH_CELL = 1_200
 BATCH_CELLS = 1_000_000
 BYTES_PER_CELL = 140
+MB_PER_PROCESS = 200  # where there are several, beside the one that waits for them
 
 
 class Preflight(Config):
@@ -97,7 +99,7 @@ def preflight(
     size = {"n_rows": table.num_rows, "n_columns": table.num_columns, "n_cells": table.num_rows * table.num_columns}
     need = Preflight(
         **size,
-        memory_bytes=memory_estimate(table.num_rows, table.num_columns),
+        memory_bytes=memory_estimate(table.num_rows, table.num_columns, n_processes(table.num_rows)),
         available_memory_bytes=available_memory_bytes(),
         seconds=round(budget_s + seconds_estimate(table.num_rows, table.num_columns), 1),
         needed_disk_bytes=disk_estimate(table),
@@ -120,8 +122,8 @@ def refuse_problems(found: Preflight) -> None:
         raise PreflightError("a job must be able to end well", actual="; ".join(found.problems), remedy=remedy)
 
 
-def memory_estimate(n_rows: int, n_columns: int) -> int:
-    """Return the estimated peak, in bytes, of a process that fits and evaluates a table of this size.
+def memory_estimate(n_rows: int, n_columns: int, processes: int = 1) -> int:
+    """Return the estimated peak, in bytes, of fitting and evaluating a table of this size, in so many processes.
 
     Libraries and the smallest networks, the batches in flight, which stop growing at some size of the table, and the
     table itself in its several forms. The factors envelop what was measured with the default generator on a CPU by
@@ -132,7 +134,8 @@ def memory_estimate(n_rows: int, n_columns: int) -> int:
         1.8
     """
     cells = n_rows * n_columns
-    return FREE_MB * 2**20 + BYTES_PER_BATCH_CELL * min(cells, BATCH_CELLS) + BYTES_PER_CELL * cells
+    alone = FREE_MB * 2**20 + BYTES_PER_BATCH_CELL * min(cells, BATCH_CELLS) + BYTES_PER_CELL * cells
+    return alone + (MB_PER_PROCESS * 2**20 * processes if processes > 1 else 0)
 
 
 def seconds_estimate(n_rows: int, n_columns: int) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import StratifiedKFold
 
@@ -15,10 +16,10 @@ from ..config import EvaluationConfig
 from ..features import Frame, Frames
 from ..measurement import Interval, Measurement
 from ..metric import Definition, Findings
+from ..processes import in_processes
 from ..references import shuffled, subsample, uniform
 from ..report import Giveaway
 from ..statistics import BoolArray, Estimate, FloatArray, IntArray, auc
-from ..threads import in_threads, one_thread
 from ..utility.learners import boosted_classifier, fitted, matrix
 
 C2ST = Definition(
@@ -42,16 +43,33 @@ MAX_GIVEAWAYS = 10
 
 
 @dataclass(frozen=True)
+class Game:
+    """Rows to be told from holdout rows.
+
+    Attributes:
+        rows: as many as there are holdout rows.
+        additive: whether the detector is one without interactions of columns.
+        weighed: whether to look by which columns it tells them.
+
+    """
+
+    rows: Frame
+    additive: bool = False
+    weighed: bool = False
+
+
+@dataclass(frozen=True)
 class Fold:
-    """A classifier and the rows it has not seen."""
+    """What a classifier says of the rows that it has not seen.
 
-    model: HistGradientBoostingClassifier
-    rows: FloatArray
-    synthetic: BoolArray
+    Attributes:
+        auc: how well it tells them.
+        importance: by how much its AUC falls when each column is permuted **(n_features,)**, where they are weighed.
 
-    def auc(self) -> Estimate:
-        """Return the AUC on those rows."""
-        return auc(self.model.predict_proba(self.rows)[:, 1], self.synthetic)
+    """
+
+    auc: Estimate
+    importance: FloatArray | None = None
 
 
 def measure_detection(frames: Frames, config: EvaluationConfig, *, seed: int) -> Findings:
@@ -69,8 +87,7 @@ def measure_detection(frames: Frames, config: EvaluationConfig, *, seed: int) ->
     if not frames.features or n_rows < MIN_ROWS:
         reason = "no column is modelled" if not frames.features else f"fewer than {MIN_ROWS} rows in a table"
         return Findings(tuple(definition.unmeasured(reason) for definition in ALL))
-    with one_thread():
-        return _findings(frames, config, n_rows, seed)
+    return _findings(frames, config, n_rows, seed)
 
 
 def _findings(frames: Frames, config: EvaluationConfig, n_rows: int, seed: int) -> Findings:
@@ -78,13 +95,10 @@ def _findings(frames: Frames, config: EvaluationConfig, n_rows: int, seed: int) 
     holdout, synthetic, train = (subsample(f, n_rows, rng) for f in (frames.holdout, frames.synthetic, frames.train))
     floor = shuffled(train, rng)
     even = uniform(frames.train, n_rows, numpy_rng(seed, "detection", "even"))
-    folds = cross_fit(synthetic, holdout, config.detection_folds, seed)
-    whole, whole_ceiling = mean_auc(folds), mean_auc(cross_fit(train, holdout, config.detection_folds, seed))
-    whole_floor = mean_auc(cross_fit(floor, holdout, config.detection_folds, seed))
-    marginal, marginal_ceiling, marginal_floor = (
-        mean_auc(cross_fit(frame, holdout, config.detection_folds, seed, additive=True))
-        for frame in (synthetic, train, even)
-    )
+    games = [Game(synthetic, weighed=True), Game(train), Game(floor)]
+    games += [Game(rows, additive=True) for rows in (synthetic, train, even)]
+    played = cross_fit(games, holdout, config.detection_folds, seed, n_rows=frames.n_rows)
+    whole, whole_ceiling, whole_floor, marginal, marginal_ceiling, marginal_floor = map(mean_auc, played)
     measurements = (
         _measured(C2ST, (whole, whole_ceiling, whole_floor), n_rows, (0.0, 1.0)),
         _measured(C2ST_MARGINAL, (marginal, marginal_ceiling, marginal_floor), n_rows, (0.0, 1.0)),
@@ -96,7 +110,7 @@ def _findings(frames: Frames, config: EvaluationConfig, n_rows: int, seed: int) 
             (-1.0, 1.0),
         ),
     )
-    return Findings(measurements, giveaways=_giveaways(folds, frames, seed))
+    return Findings(measurements, giveaways=_giveaways(played[0], frames))
 
 
 def _measured(
@@ -107,47 +121,57 @@ def _measured(
     return definition.measured(value.value, n_rows=n_rows, interval=interval, ceiling=ceiling.value, floor=floor.value)
 
 
-def cross_fit(synthetic: Frame, holdout: Frame, n_folds: int, seed: int, *, additive: bool = False) -> list[Fold]:
-    """Fit one classifier per fold on the rows of the others; an additive one has no interaction of columns."""
-    rows = np.concatenate([matrix(synthetic), matrix(holdout)])
-    labels = np.arange(len(rows)) < synthetic.n_rows
+def cross_fit(games: Sequence[Game], holdout: Frame, n_folds: int, seed: int, *, n_rows: int) -> list[list[Fold]]:
+    """Fit one classifier per fold of each game on the rows of the others, and try it on those of the fold.
+
+    Args:
+        games: the rows to be told.
+        holdout: the original rows.
+        n_folds: folds of each game.
+        seed: of folds, classifiers and permutations.
+        n_rows: rows of the largest evaluated table.
+    """
     splitter = StratifiedKFold(n_folds, shuffle=True, random_state=substream(seed, "detection", "folds") % (1 << 32))
+    labels = np.arange(2 * holdout.n_rows) < holdout.n_rows
+    parts = list(splitter.split(labels, labels))
+    rounds = ((game, *part) for game in games for part in parts)
+    folds = in_processes(partial(_fold, holdout, seed), rounds, n_rows=n_rows)
+    return [folds[i : i + n_folds] for i in range(0, len(folds), n_folds)]
+
+
+def _fold(holdout: Frame, seed: int, game_round: tuple[Game, IntArray, IntArray]) -> Fold:
+    game, fit, held = game_round
+    rows = np.concatenate([matrix(game.rows), matrix(holdout)])
+    labels = np.arange(len(rows)) < game.rows.n_rows
     classifier = boosted_classifier(holdout, 2, substream(seed, "detection", "classifier"))
-    settings = ADDITIVE if additive else {}
-
-    def fold(parts: tuple[IntArray, IntArray]) -> Fold:
-        fit, held = parts
-        with one_thread():  # the setting is each thread's own
-            model = fitted(clone(classifier).set_params(**settings), rows[fit], labels[fit])
-        return Fold(model, rows[held], labels[held])
-
-    return in_threads(fold, splitter.split(rows, labels))
+    model = fitted(classifier.set_params(**(ADDITIVE if game.additive else {})), rows[fit], labels[fit])
+    importance = _importance(model, rows[held], labels[held], seed) if game.weighed else None
+    return Fold(auc(model.predict_proba(rows[held])[:, 1], labels[held]), importance)
 
 
-def mean_auc(folds: list[Fold]) -> Estimate:
+def mean_auc(folds: Sequence[Fold]) -> Estimate:
     """Return the mean AUC over folds, which share no held-out row; scores of different classifiers are never pooled."""
-    estimates = [fold.auc() for fold in folds]
-    influence = np.concatenate([estimate.influence for estimate in estimates]) / len(folds)
-    return Estimate(float(np.mean([estimate.value for estimate in estimates])), influence)
+    influence = np.concatenate([fold.auc.influence for fold in folds]) / len(folds)
+    return Estimate(float(np.mean([fold.auc.value for fold in folds])), influence)
 
 
-def _giveaways(folds: list[Fold], frames: Frames, seed: int) -> tuple[Giveaway, ...]:
+def _giveaways(folds: Sequence[Fold], frames: Frames) -> tuple[Giveaway, ...]:
     """Return the columns whose permutation costs the detector most (Breiman 2001, doi:10.1023/A:1010933404324)."""
-    rng = numpy_rng(seed, "detection", "permutation")
-    importance = np.mean([_importance(fold, rng) for fold in folds], axis=0)
+    importance = np.mean([fold.importance for fold in folds if fold.importance is not None], axis=0)
     strongest = [int(i) for i in np.argsort(-importance, kind="stable")[:MAX_GIVEAWAYS] if importance[i] > 0]
     return tuple(Giveaway(column=frames.features[i].name, importance=float(importance[i])) for i in strongest)
 
 
-def _importance(fold: Fold, rng: np.random.Generator) -> FloatArray:
+def _importance(model: HistGradientBoostingClassifier, rows: FloatArray, synthetic: BoolArray, seed: int) -> FloatArray:
     """Return by how much the AUC falls when each column is permuted."""
-    chosen = rng.permutation(len(fold.rows))[:PROBED_ROWS]
-    probe = Fold(fold.model, fold.rows[chosen], fold.synthetic[chosen])
-    permuted = [[_auc_without(probe, i, rng) for _ in range(N_REPEATS)] for i in range(fold.rows.shape[1])]
-    return np.asarray(probe.auc().value - np.mean(permuted, axis=1))
+    rng = numpy_rng(seed, "detection", "permutation")
+    chosen = rng.permutation(len(rows))[:PROBED_ROWS]
+    probe, labels = rows[chosen], synthetic[chosen]
 
+    def without(column: int) -> float:
+        permuted = probe.copy()
+        permuted[:, column] = rng.permutation(probe[:, column])
+        return auc(model.predict_proba(permuted)[:, 1], labels).value
 
-def _auc_without(fold: Fold, column: int, rng: np.random.Generator) -> float:
-    rows = fold.rows.copy()
-    rows[:, column] = rng.permutation(rows[:, column])
-    return Fold(fold.model, rows, fold.synthetic).auc().value
+    whole = auc(model.predict_proba(probe)[:, 1], labels).value
+    return np.array([whole - np.mean([without(i) for _ in range(N_REPEATS)]) for i in range(rows.shape[1])])

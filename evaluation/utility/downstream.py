@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import islice
 
 import numpy as np
 
@@ -21,10 +22,10 @@ from ..config import EvaluationConfig
 from ..features import Frames
 from ..measurement import Measurement
 from ..metric import Definition, Findings
+from ..processes import in_processes
 from ..statistics import BoolArray, Estimate, FloatArray
-from ..threads import one_thread
 from .agreement import importances, mean_of_rows, rank_agreement
-from .learners import BOOSTED, LINEAR, NEURAL, TREE, Learner, Predictor
+from .learners import BOOSTED, LINEAR, NEURAL, TREE, Learner
 from .scores import average_precision, best_threshold, brier, calibration_error, f1, headline, macro, rmse
 from .tasks import Task, classes_of, sized, subsampled, task_of
 
@@ -68,28 +69,44 @@ MAX_THRESHOLD_ROWS = 10_000
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What one model says.
+
+    Attributes:
+        tested: of the holdout rows.
+        own: of the first 10,000 of the rows that it learned from, which are in random order; none where no threshold is
+            chosen by them.
+        rises: by how much the loss of each probed holdout row rises when a column is permuted **(n_rows, n_features)**;
+            none where nobody asks.
+
+    """
+
+    tested: FloatArray
+    own: FloatArray | None = None
+    rises: FloatArray | None = None
+
+
+@dataclass(frozen=True)
 class Trained:
-    """One learner's models and what they say of the holdout rows, by the rows that they learned from.
+    """One learner's models by the rows that they learned from.
 
     Attributes:
         learner: which one.
         task: what was learned.
-        models: by role.
-        tested: their predictions of the holdout rows.
+        outcomes: what the models say, by role.
         replicates: the same learned again from parts of the rows, with other seeds.
 
     """
 
     learner: Learner
     task: Task
-    models: Mapping[str, Predictor]
-    tested: Mapping[str, FloatArray]
+    outcomes: Mapping[str, Outcome]
     replicates: tuple[Trained, ...] = ()
 
     def estimate(self, score: Score, role: str) -> Estimate:
         """Return the score of what was learned from `role`, with replicates that vary as it does."""
         whole = score(self, role)
-        again = np.array([score(each, role).value for each in self.replicates if role in each.models])
+        again = np.array([score(each, role).value for each in self.replicates if role in each.outcomes])
         if not len(again):
             return whole
         n, m = (len(each.task.targets[role]) for each in (self, self.replicates[0]))
@@ -100,9 +117,9 @@ class Trained:
         """The AUC or R2 of what was learned from each role."""
 
         def score(trained: Trained, role: str) -> Estimate:
-            return headline(trained.task, trained.tested[role])
+            return headline(trained.task, trained.outcomes[role].tested)
 
-        return {role: self.estimate(score, role) for role in self.models}
+        return {role: self.estimate(score, role) for role in self.outcomes}
 
     @property
     def n_rows(self) -> int:
@@ -131,8 +148,7 @@ def measure_utility(frames: Frames, config: EvaluationConfig, *, seed: int) -> F
     if reason:
         missed = (GAP, *(tstr(prefix, task) for prefix in ("", "linear_")))
         return Findings(tuple(definition.unmeasured(reason) for definition in missed))
-    with one_thread():
-        return Findings(_measured(task, config.utility_replicates, seed))
+    return Findings(_measured(_all_trained(task, config.utility_replicates, seed, frames.n_rows), seed))
 
 
 def tstr(prefix: str, task: Task) -> Definition:
@@ -142,40 +158,76 @@ def tstr(prefix: str, task: Task) -> Definition:
     return Definition(f"tstr_{prefix}{score}", "utility", 1.0, worst, f"{LEARNERS[prefix].name}, {title}; {TSTR}")
 
 
-def _measured(task: Task, n_replicates: int, seed: int) -> tuple[Measurement, ...]:
-    trained = _all_trained(task, n_replicates, seed)
+def _measured(trained: Mapping[str, Trained], seed: int) -> tuple[Measurement, ...]:
     boosted = trained[""]
     return (
         _gap(boosted),
         _gain(boosted),
-        *(_headline(tstr(prefix, task), each) for prefix, each in trained.items()),
-        *(m for each in trained.values() if each.learner is not TREE for m in _further(each)),
+        *(_headline(tstr(prefix, each.task), each) for prefix, each in trained.items()),
+        *(m for each in trained.values() if each.learner != TREE for m in _further(each)),
         _importance(boosted, seed),
         _ranking(list(trained.values()), seed),
     )
 
 
-def _all_trained(task: Task, n_replicates: int, seed: int) -> dict[str, Trained]:
+def _all_trained(task: Task, n_replicates: int, seed: int, n_rows: int) -> dict[str, Trained]:
     """Return every learner's models by the prefix of its metrics."""
-    parts = [subsampled(task, numpy_rng(seed, "utility", f"part {r}")) for r in range(n_replicates)]
-    seeds = [substream(seed, "utility", f"learner {r}") for r in range(n_replicates)]
-
-    def trained(learner: Learner) -> Trained:
-        again = [trained_on(learner, *each, (*REPLICATED, "both")) for each in zip(parts, seeds, strict=True)]
-        whole = trained_on(
-            learner, task, substream(seed, "utility", "learner"), (*TABLES, *HALVES, "both", "both floor")
+    whole = Course(task, substream(seed, "utility", "learner"), (*TABLES, *HALVES, "both", "both floor"))
+    parts = [
+        Course(
+            subsampled(task, numpy_rng(seed, "utility", f"part {r}")),
+            substream(seed, "utility", f"learner {r}"),
+            (*REPLICATED, "both"),
         )
-        return replace(whole, replicates=tuple(again))
+        for r in range(n_replicates)
+    ]
+    taught = [(learner, course) for learner in LEARNERS.values() for course in (whole, *parts)]
+    trained = iter(trained_on(taught, seed, n_rows=n_rows))
+    return {prefix: replace(next(trained), replicates=tuple(islice(trained, n_replicates))) for prefix in LEARNERS}
 
-    return {prefix: trained(learner) for prefix, learner in LEARNERS.items()}
+
+@dataclass(frozen=True)
+class Course:
+    """What to learn, from which of its tables, with which seed; joined tables are asked of boosted trees alone."""
+
+    task: Task
+    seed: int
+    roles: Sequence[str]
+
+    def asked(self, learner: Learner) -> list[str]:
+        """Return the tables that the learner learns from."""
+        return [role for role in self.roles if learner == BOOSTED or not role.startswith("both")]
 
 
-def trained_on(learner: Learner, task: Task, seed: int, roles: Sequence[str]) -> Trained:
-    """Learn from each of the tables `roles`; those joined with synthetic rows are asked of boosted trees alone."""
-    asked = [role for role in roles if learner is BOOSTED or not role.startswith("both")]
-    models = {role: learner.learn(task, role, seed) for role in asked}
-    tested = {role: model(task.predictors["holdout"]) for role, model in models.items()}
-    return Trained(learner, task, models, tested)
+def trained_on(taught: Sequence[tuple[Learner, Course]], seed: int, *, n_rows: int) -> list[Trained]:
+    """Let learners take their courses.
+
+    Args:
+        taught: who learns what.
+        seed: of the permutations; the same for all models.
+        n_rows: rows of the largest evaluated table.
+    """
+    lessons = (
+        (learner, course.task.only(role, "holdout"), role, course.seed)
+        for learner, course in taught
+        for role in course.asked(learner)
+    )
+    outcomes = iter(in_processes(partial(_outcome, seed), lessons, n_rows=n_rows))
+    return [
+        Trained(learner, course.task, {role: next(outcomes) for role in course.asked(learner)})
+        for learner, course in taught
+    ]
+
+
+def _outcome(seed: int, lesson: tuple[Learner, Task, str, int]) -> Outcome:
+    learner, task, role, own_seed = lesson
+    model = learner.learn(task, role, own_seed)
+    tested, own, rises = model(task.predictors["holdout"]), None, None
+    if task.classes is not None and role in TABLES and learner != TREE:
+        own = model(task.predictors[role].take(np.arange(min(MAX_THRESHOLD_ROWS, len(task.targets[role])))))
+    if role in RANKED and learner == BOOSTED:
+        rises = importances(model, task, numpy_rng(seed, "utility", "permutation"))
+    return Outcome(tested, own, rises)
 
 
 def _headline(definition: Definition, trained: Trained) -> Measurement:
@@ -218,7 +270,7 @@ def _gain(boosted: Trained) -> Measurement:
 
 def _further(trained: Trained) -> list[Measurement]:
     """Return what a learner's AUC or R2 does not show."""
-    subject = "" if trained.learner is BOOSTED else trained.learner.name
+    subject = "" if trained.learner == BOOSTED else trained.learner.name
     found = []
     for definition, score in _scores(trained.task, trained.learner):
         estimates = {role: trained.estimate(score, role) for role in TABLES}
@@ -231,43 +283,45 @@ def _scores(task: Task, learner: Learner) -> list[tuple[Definition, Score]]:
     if task.classes is None:
         truth = task.targets["holdout"]
         of_mean = replace(RMSE, worst=float(truth.std()))  # the error of predicting the mean
-        return [(of_mean, lambda trained, role: rmse(truth, trained.tested[role]))]
+        return [(of_mean, lambda trained, role: rmse(truth, trained.outcomes[role].tested))]
     labels, judged = task.labels("holdout"), task.judged_classes()
     found: list[tuple[Definition, Score]] = [
-        (PR_AUC, lambda trained, role: macro(average_precision, trained.tested[role], labels, judged)),
+        (PR_AUC, lambda trained, role: macro(average_precision, trained.outcomes[role].tested, labels, judged)),
         (F1, lambda trained, role: macro(f1, _flagged(trained, role), labels, judged)),
     ]
     chances: list[tuple[Definition, Score]] = [
-        (BRIER, lambda trained, role: brier(task, trained.tested[role])),
-        (CALIBRATION, lambda trained, role: macro(calibration_error, trained.tested[role], labels, judged)),
+        (BRIER, lambda trained, role: brier(task, trained.outcomes[role].tested)),
+        (CALIBRATION, lambda trained, role: macro(calibration_error, trained.outcomes[role].tested, labels, judged)),
     ]
     return [*found, *chances] if learner.knows_chances else found
 
 
 def _flagged(trained: Trained, role: str) -> BoolArray:
     """Return which holdout rows are taken to be of each class, by the threshold that serves the training rows best."""
-    task = trained.task
-    rows = np.arange(min(MAX_THRESHOLD_ROWS, len(task.targets[role])))  # they are in random order
-    own, labels = trained.models[role](task.predictors[role].take(rows)), task.labels(role)[rows]
-    thresholds = np.array([best_threshold(own[:, k], labels == k) for k in range(task.n_classes)])
-    return np.asarray(trained.tested[role] >= thresholds)
+    own, tested = trained.outcomes[role].own, trained.outcomes[role].tested
+    assert own is not None
+    labels = trained.task.labels(role)[: len(own)]
+    thresholds = np.array([best_threshold(own[:, k], labels == k) for k in range(trained.task.n_classes)])
+    return np.asarray(tested >= thresholds)
 
 
 def _importance(boosted: Trained, seed: int) -> Measurement:
     """Ceiling: models of two halves of train, a little low as each has half of the rows."""
     if len(boosted.task.predictors["train"].features) < MIN_RANKED:
         return IMPORTANCE.unmeasured(f"fewer than {MIN_RANKED} columns to rank", applicable=False)
-    own = {role: mean_of_rows(_rises(boosted, role, seed)) for role in RANKED}
+    own = {role: mean_of_rows(_rises(boosted, role)) for role in RANKED}
     for role in REPLICATED:
-        again = [_rises(each, role, seed).mean(axis=0) for each in boosted.replicates]
+        again = [_rises(each, role).mean(axis=0) for each in boosted.replicates]
         own[role] = [whole.replicated(np.array([rises[i] for rises in again])) for i, whole in enumerate(own[role])]
     if not any(rise.value > 0 for rise in own["train"]):
         return IMPORTANCE.unmeasured("no column helps to predict the target")
     return _agreement(IMPORTANCE, own, seed)
 
 
-def _rises(boosted: Trained, role: str, seed: int) -> FloatArray:
-    return importances(boosted.models[role], boosted.task, numpy_rng(seed, "utility", "permutation"))
+def _rises(boosted: Trained, role: str) -> FloatArray:
+    rises = boosted.outcomes[role].rises
+    assert rises is not None
+    return rises
 
 
 def _ranking(trained: list[Trained], seed: int) -> Measurement:

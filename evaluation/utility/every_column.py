@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -13,9 +14,9 @@ from ..config import EvaluationConfig
 from ..features import Frame, Frames
 from ..measurement import Measurement
 from ..metric import Definition, Findings
+from ..processes import in_processes
 from ..references import shuffled
 from ..statistics import BoolArray, Estimate, FloatArray, average
-from ..threads import one_thread
 from .learners import SMALL_BOOSTED
 from .scores import headline
 from .tasks import MIN_ROWS, Task, classes_of, target_of, task_of
@@ -67,9 +68,8 @@ def measure_every_column(frames: Frames, config: EvaluationConfig, *, seed: int)
     columns = np.sort(rng.permutation(len(frames.features))[:MAX_COLUMNS])
     halves = [_halves(tables, rng) for _ in range(config.utility_replicates)]
 
-    with one_thread():
-        gaps = (_gaps(tables, halves, int(i), substream(seed, "utility", "column")) for i in columns)
-        found = [column for column in gaps if column]
+    gaps_of = partial(_gaps, tables, halves, substream(seed, "utility", "column"))
+    found = [column for column in in_processes(gaps_of, columns.tolist(), n_rows=frames.n_rows) if column]
     return _findings(found, n_rows) if found else _unmeasured("no column has two values and enough rows in train")
 
 
@@ -103,7 +103,7 @@ def _halves(tables: Mapping[str, Frame], rng: np.random.Generator) -> dict[str, 
 
 
 def _gaps(
-    tables: Mapping[str, Frame], halves: Sequence[Mapping[str, Frame]], index: int, seed: int
+    tables: Mapping[str, Frame], halves: Sequence[Mapping[str, Frame]], seed: int, index: int
 ) -> ColumnGaps | None:
     """Return the column's gaps, or None where original rows leave nothing to learn or to test."""
     classes = classes_of(tables["train"], index, MAX_CLASSES, int(MIN_CLASS_SHARE * tables["train"].n_rows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +41,14 @@ class Task:
     def labels(self, role: str) -> IntArray:
         """Return the number of every row's class."""
         return self.targets[role].astype(np.int64)
+
+    def only(self, *roles: str) -> Task:
+        """Return the task with the tables `roles` alone."""
+        return replace(
+            self,
+            predictors={role: self.predictors[role] for role in roles},
+            targets={role: self.targets[role] for role in roles},
+        )
 
     def judged_classes(self) -> IntArray:
         """Return the classes that are told from the rest: the rarer one of two in train, else all that holdout has.

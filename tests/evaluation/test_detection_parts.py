@@ -8,7 +8,7 @@ import pytest
 
 from evaluation.config import EvaluationConfig
 from evaluation.features import Frames, frames_of
-from evaluation.fidelity.detection import cross_fit, mean_auc, measure_detection
+from evaluation.fidelity.detection import Game, cross_fit, mean_auc, measure_detection
 from evaluation.measurement import Measured
 from evaluation.references import shuffled
 from evaluation.tables import Tables
@@ -54,8 +54,9 @@ def test_shuffling_both_tables_would_count_one_shift_many_times() -> None:
         return pa.table({name: x + 0.01 * rng.normal(size=1_000) for name in names})
 
     tables: Frames = frames_of(Tables(schema, table(0.0), table(0.0), table(0.4)))
-    whole, additive = (mean_auc(cross_fit(tables.synthetic, tables.holdout, 2, 0, additive=a)) for a in (False, True))
-    apart = (shuffled(frame, rng) for frame in (tables.synthetic, tables.holdout))
-    by_shuffling = mean_auc(cross_fit(*apart, 2, 0))
+    synthetic, holdout = (shuffled(frame, rng) for frame in (tables.synthetic, tables.holdout))
+    games = [Game(tables.synthetic), Game(tables.synthetic, additive=True)]
+    whole, additive = map(mean_auc, cross_fit(games, tables.holdout, 2, 0, n_rows=1_000))
+    (by_shuffling,) = map(mean_auc, cross_fit([Game(synthetic)], holdout, 2, 0, n_rows=1_000))
     assert additive.value == pytest.approx(whole.value, abs=0.03)
     assert by_shuffling.value > whole.value + 0.1

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-import evaluation.threads
+import pipeline.cores
 from evaluation.threads import in_threads
 
 
@@ -14,7 +14,7 @@ from evaluation.threads import in_threads
 def test_as_many_items_are_worked_on_at_a_time_as_cores_and_omp_num_threads_allow(
     allowed: str | None, n_threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation.threads, "n_cores", lambda: 3)
+    monkeypatch.setattr(pipeline.cores, "n_cores", lambda: 3)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if allowed is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", allowed)
@@ -28,7 +28,7 @@ def test_as_many_items_are_worked_on_at_a_time_as_cores_and_omp_num_threads_allo
 
 
 def test_an_error_in_a_thread_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation.threads, "n_cores", lambda: 2)
+    monkeypatch.setattr(pipeline.cores, "n_cores", lambda: 2)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     with pytest.raises(ZeroDivisionError):
         in_threads(lambda item: 1 / item, [1, 0])

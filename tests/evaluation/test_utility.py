@@ -14,7 +14,7 @@ from evaluation.metric import Findings
 from evaluation.statistics import Estimate, mean
 from evaluation.tables import Tables
 from evaluation.utility.agreement import rank_agreement
-from evaluation.utility.downstream import measure_utility, trained_on
+from evaluation.utility.downstream import Course, Trained, measure_utility, trained_on
 from evaluation.utility.every_column import measure_every_column
 from evaluation.utility.learners import BOOSTED, LINEAR, NEURAL, TREE, Learner
 from evaluation.utility.scores import average_precision, best_threshold, calibration_error, f1, headline, rmse
@@ -263,6 +263,12 @@ def test_an_order_that_chance_decides_has_a_wide_interval() -> None:
 # the chance of the rows that were learned from
 
 
+def with_replicates(learner: Learner, task: Task, parts: list[Task]) -> Trained:
+    courses = [Course(task, 9, ("synthetic",)), *(Course(part, r, ("synthetic",)) for r, part in enumerate(parts))]
+    whole, *again = trained_on([(learner, course) for course in courses], 0, n_rows=0)
+    return replace(whole, replicates=tuple(again))
+
+
 def test_replicates_vary_as_scores_of_independent_tables_do() -> None:
     """Every table is a fresh draw and holdout the same, so that what varies is what the replicates are for."""
 
@@ -281,10 +287,7 @@ def test_replicates_vary_as_scores_of_independent_tables_do() -> None:
         for seed in range(60):
             rng = np.random.default_rng((1, seed))
             task = draw_task(rng)
-            again = [trained_on(learner, subsampled(task, rng), r, ("synthetic",)) for r in range(4)]
-            score = replace(trained_on(learner, task, 9, ("synthetic",)), replicates=tuple(again)).headlines[
-                "synthetic"
-            ]
+            score = with_replicates(learner, task, [subsampled(task, rng) for _ in range(4)]).headlines["synthetic"]
             values.append(score.value)
             variances.append(np.var(score.replicates, ddof=1))
         return float(np.mean(variances) / np.var(values, ddof=1))
@@ -304,9 +307,9 @@ def test_a_part_of_a_large_table_is_scaled_to_all_rows() -> None:
     parts = [subsampled(task, np.random.default_rng(r)) for r in range(4)]
     assert [len(part.targets["synthetic"]) for part in parts] == [8_000] * 4
     assert [len(part.targets["both"]) for part in parts] == [16_000] * 4
-    again = tuple(trained_on(TREE, part, 0, ("synthetic",)) for part in parts)
-    score = replace(trained_on(TREE, task, 0, ("synthetic",)), replicates=again).headlines["synthetic"]
-    of_parts = np.std([each.headlines["synthetic"].value for each in again])
+    trained = with_replicates(TREE, task, parts)
+    score = trained.headlines["synthetic"]
+    of_parts = np.std([each.headlines["synthetic"].value for each in trained.replicates])
     assert np.std(score.replicates) == pytest.approx(of_parts / 2)  # 8,000 of 40,000 rows: a fourth of the variance
     assert score.replicates.mean() == pytest.approx(score.value)
 

@@ -160,6 +160,12 @@ def test_the_memory_estimate_is_not_below_what_was_measured_and_not_far_above(si
     assert peak_mb <= memory_estimate(*size) / 2**20 <= 1.4 * peak_mb
 
 
+def test_the_memory_estimate_holds_the_processes_that_learn_for_the_evaluation():
+    """Adult, measured as above with two of them; with one it is the figure above."""
+    assert 1_745 <= memory_estimate(48_842, 15, 2) / 2**20 <= 1.4 * 1_745
+    assert memory_estimate(48_842, 15, 4) > memory_estimate(48_842, 15, 2) > memory_estimate(48_842, 15)
+
+
 # How much memory there is
 
 

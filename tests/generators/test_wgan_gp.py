@@ -207,7 +207,7 @@ def test_training_under_conditions_shifts_no_marginal_and_learns_the_dependence(
     first = random.choice(3, 3000, p=[0.7, 0.25, 0.05])
     second = np.where(random.random(3000) < 0.9, first, random.choice(3, 3000))
     layout = Layout((token_column("first", np.bincount(first)), token_column("second", np.bincount(second))))
-    model = fitted(layout, np.stack([first, second], 1), steps=600, condition_share=0.8)
+    model = fitted(layout, np.stack([first, second], 1), steps=1_000, condition_share=0.8)
     drawn = draw_rows(model, 10_000).tokens
     for column, truth in enumerate((first, second)):
         assert np.bincount(drawn[:, column]) / 10_000 == pytest.approx(np.bincount(truth) / 3000, abs=0.04)

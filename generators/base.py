@@ -347,7 +347,7 @@ class TabularGenerator:
             guidance: as in `sample`.
 
         Raises:
-            ConfigError: `n` is negative, or a share is not positive.
+            ConfigError: `n` is negative, no column is named, or a share is not positive.
             DataError: a value is never drawn, or the margins are not possible together.
             UnsupportedError: as in `sample`.
 
@@ -360,6 +360,8 @@ class TabularGenerator:
         """
         _refuse_negative_rows(n)
         self._refuse_guidance(guidance)
+        if not margins:
+            raise ConfigError("margins must name a column", actual="none", remedy="give shares, or draw by sample")
         for column, shares in margins.items():
             refuse_bad_shares(shares)
             self._conditioned({column: list(shares)})  # every value can be drawn

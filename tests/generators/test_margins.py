@@ -42,6 +42,8 @@ def test_margins_that_the_model_cannot_have_together_are_refused(twin):
         rake([np.array([[True, False], [False, True]])] * 2, [[1, 1], [3, 1]])
     with pytest.raises(DataError, match="must be a value that can be drawn"):
         twin.meet_margins(10, {"mother": {"up": 1}})
+    with pytest.raises(ConfigError, match="margins must name a column"):
+        twin.meet_margins(10, {})
     with pytest.raises(ConfigError, match="shares must be positive"):
         twin.meet_margins(10, {"mother": {"west": 0}})
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generators import TabularGenerator, generator_config
@@ -64,6 +64,7 @@ def grouped(codes):
     return [np.equal.outer(np.arange(code.max() + 1), code) for code in codes]
 
 
+@settings(deadline=None)
 @given(st.integers(2, 4), st.integers(2, 4), st.integers(0, 300), st.integers(0, 10_000))
 def test_two_columns_have_their_shares_to_the_row(n_first, n_second, n, seed):
     """A count is its share of the rows rounded up or down, in both columns and in every cell, whatever the shares."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..features import Frame
 from ..statistics import FloatArray, IntArray, correlation_ratio, correlations, cramers_v, ranks
+from ..threads import in_threads
 
 Statistic = Literal["pearson", "cramers_v", "correlation_ratio"]
 DENSE_CELLS = 1 << 20
@@ -26,6 +27,11 @@ def pairs_of(frame: Frame) -> list[tuple[int, int]]:
     return [(i, j) for i in range(d) for j in range(i + 1, d)]
 
 
+def pairs_with_a_category(frame: Frame) -> list[tuple[int, int]]:
+    """Return the pairs of columns that are not both numbers, in table order."""
+    return [pair for pair in pairs_of(frame) if statistic_of(frame, *pair) != "pearson"]
+
+
 def associations(frame: Frame) -> FloatArray:
     """Return the strength of association of every pair, **(d, d)** and symmetric, by the statistic of their kinds.
 
@@ -36,9 +42,10 @@ def associations(frame: Frame) -> FloatArray:
     numeric = [i for i, feature in enumerate(frame.features) if not feature.categorical]
     if numeric:
         strength[np.ix_(numeric, numeric)] = correlations(numeric_columns(frame, numeric))
-    for i, j in pairs_of(frame):
-        if frame.features[i].categorical or frame.features[j].categorical:
-            strength[i, j] = strength[j, i] = _with_category(frame, i, j)
+    pairs = pairs_with_a_category(frame)
+    found = in_threads(lambda pair: _with_category(frame, *pair), pairs, length=frame.n_rows)
+    for (i, j), value in zip(pairs, found, strict=True):
+        strength[i, j] = strength[j, i] = value
     return strength
 
 

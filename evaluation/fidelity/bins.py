@@ -1,11 +1,26 @@
-"""Numbers as levels: bins that hold about equally many train rows, the same for every table."""
+"""Numbers as levels: their distinct values, or bins that hold about equally many train rows, for every table alike."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from ..features import Frame
 from ..statistics import FloatArray, IntArray
+
+
+def ordered(values: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Return the distinct values in order, and for each cell its place among them; -1 for missing.
+
+    Values are hashed and the distinct ones sorted: columns of large tables repeat theirs.
+
+    Example:
+        >>> ordered(np.array([5.0, np.nan, 2.0, 5.0]))
+        (array([2., 5.]), array([ 1, -1,  0,  1]))
+
+    """
+    codes, points = pd.factorize(values, sort=True)
+    return points, codes.astype(np.int64)
 
 
 def quantile_edges(known: FloatArray, n_bins: int) -> FloatArray:

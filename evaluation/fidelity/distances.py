@@ -16,7 +16,7 @@ from ..statistics import (
     wasserstein,
     witnessed,
 )
-from .bins import quantile_codes
+from .bins import ordered, quantile_codes
 
 KS = Definition("ks", "marginals", 0.0, 1.0, "Massey 1951, doi:10.1080/01621459.1951.10500769")
 TVD = Definition("tvd", "marginals", 0.0, 1.0, "total variation distance; missing is a level")
@@ -66,7 +66,7 @@ def _between_categories(train: Frame, other: Frame, index: int) -> Distances:
 def _between_numbers(train: Frame, other: Frame, index: int) -> Distances:
     """Compare over the values that occur in either table; where one has none at all, the gap is as wide as can be."""
     ours, theirs = other.numbers(index), train.numbers(index)
-    points, codes = _ordered(np.concatenate([ours, theirs]))
+    points, codes = ordered(np.concatenate([ours, theirs]))
     first, second = codes[: len(ours)], codes[len(ours) :]
     p, q = shares(first, len(points)), shares(second, len(points))
     if not len(points):
@@ -122,11 +122,3 @@ def _bits(p: FloatArray, middle: FloatArray) -> FloatArray:
 def _influence(score: FloatArray, p: FloatArray, codes: IntArray) -> FloatArray:
     present = codes >= 0
     return np.where(present, score[codes] - float(score @ p), 0.0) / max(int(present.sum()), 1)
-
-
-def _ordered(values: FloatArray) -> tuple[FloatArray, IntArray]:
-    """Return the distinct values in order, and for each cell its place among them; -1 for missing."""
-    present = ~np.isnan(values)
-    codes = np.full(len(values), -1, dtype=np.int64)
-    points, codes[present] = np.unique(values[present], return_inverse=True)
-    return points, codes

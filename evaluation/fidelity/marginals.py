@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ..measurement import Interval, Measured, Measurement
 from ..metric import Definition, Findings
 from ..references import at_size, uniform
 from ..statistics import Estimate, average, shares, total_variation, witnessed
+from ..threads import in_threads
 from .distances import (
     CATEGORY_COVERAGE,
     JENSEN_SHANNON,
@@ -56,11 +58,9 @@ def measure_marginals(frames: Frames, config: EvaluationConfig, *, seed: int) ->
         overall = (SHAPE, MISSING, PATTERN, JENSEN_SHANNON, WASSERSTEIN, *COVERAGES, SDMETRICS_SHAPE)
         return Findings(tuple(definition.unmeasured(NO_ROWS) for definition in overall))
     floor = uniform(frames.train, frames.synthetic.n_rows, numpy_rng(seed, "marginals", "floor"))
-    columns: dict[str, tuple[Measurement, ...]] = {}
-    estimates: list[Distances] = []
-    for i, feature in enumerate(frames.features):
-        estimates.append(column_distances(frames.train, frames.synthetic, i))
-        columns[feature.name] = _column(frames, floor, i, estimates[-1])
+    found = in_threads(partial(_column, frames, floor), range(len(frames.features)), length=frames.n_rows)
+    columns = {feature.name: own for feature, (_, own) in zip(frames.features, found, strict=True)}
+    estimates = [distances for distances, _ in found]
     measurements = (
         _shape(frames, columns, estimates),
         _missing(frames, columns, estimates),
@@ -71,12 +71,14 @@ def measure_marginals(frames: Frames, config: EvaluationConfig, *, seed: int) ->
     return Findings(measurements, columns)
 
 
-def _column(frames: Frames, floor: Frame, index: int, found: Distances) -> tuple[Measurement, ...]:
-    """Return every measurement of one column; the first is its part in the shape error."""
+def _column(frames: Frames, floor: Frame, index: int) -> tuple[Distances, tuple[Measurement, ...]]:
+    """Return every distance of one column and their measurements; the first is its part in the shape error."""
     feature = frames.features[index]
-    ceiling, worst = (column_distances(frames.train, frame, index) for frame in (frames.holdout, floor))
+    found, ceiling, worst = (
+        column_distances(frames.train, frame, index) for frame in (frames.synthetic, frames.holdout, floor)
+    )
     wanted = [*(OF_CATEGORIES if feature.categorical else OF_NUMBERS), *([MISSING] if feature.column.nullable else [])]
-    return tuple(
+    return found, tuple(
         definition.measured(
             found[definition].value,
             n_rows=frames.synthetic.n_rows,

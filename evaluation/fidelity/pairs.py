@@ -18,8 +18,16 @@ from ..metric import Definition, Findings
 from ..references import at_size, shuffled
 from ..report import PairProfile
 from ..statistics import Estimate, FloatArray, IntArray, correlations, shares, standardised, total_variation, witnessed
-from ..threads import one_thread
-from .association import DENSE_CELLS, associations, numeric_columns, pairs_of, rank_correlations, statistic_of
+from ..threads import in_threads, one_thread
+from .association import (
+    DENSE_CELLS,
+    associations,
+    numeric_columns,
+    pairs_of,
+    pairs_with_a_category,
+    rank_correlations,
+    statistic_of,
+)
 from .information import normalised_information
 from .published import SDMETRICS_TREND, compatible, trend_score
 
@@ -51,7 +59,7 @@ BY_STATISTIC = {"pearson": PEARSON, "cramers_v": CRAMER, "correlation_ratio": ET
 
 DIFFERENCES = (*BY_STATISTIC.values(), SPEARMAN, INFORMATION)
 
-N_BINS = 10
+N_BINS, N_GROUPS = 10, 8
 
 
 @dataclass(frozen=True)
@@ -86,16 +94,18 @@ class Comparison:
     binned_train: Binned
 
     @cached_property
-    def contingency(self) -> tuple[FloatArray, FloatArray]:
-        """The contingency error of every pair, and the summed influence of the pairs that are not both numbers."""
-        binned, errors = Binned.of(self.other, self.train), []
-        influence = np.zeros(self.other.n_rows + self.train.n_rows)
-        for i, j in pairs_of(self.train):
-            error = _contingency(binned, self.binned_train, i, j)
-            errors.append(error.value)
-            if statistic_of(self.train, i, j) != "pearson":
-                influence += error.influence
-        return np.array(errors), influence
+    def binned_other(self) -> Binned:
+        """The other table by train's edges."""
+        return Binned.of(self.other, self.train)
+
+    @cached_property
+    def contingency(self) -> FloatArray:
+        """The contingency error of every pair."""
+
+        def error(pair: tuple[int, int]) -> float:
+            return _contingency(self.binned_other, self.binned_train, *pair).value
+
+        return np.array(in_threads(error, pairs_of(self.train), length=self.train.n_rows))
 
     @cached_property
     def correlation(self) -> tuple[FloatArray, FloatArray]:
@@ -105,28 +115,69 @@ class Comparison:
     def _numbers(self, frame: Frame) -> FloatArray:
         return numeric_columns(frame, [i for i, feature in enumerate(frame.features) if not feature.categorical])
 
-    def trend(self) -> Estimate:
-        """Return the mean error over all pairs."""
-        errors, influence = self.contingency
+    @property
+    def trend(self) -> float:
+        """The mean error over all pairs."""
         pairs = pairs_of(self.train)
-        mixed = sum(e for e, (i, j) in zip(errors, pairs, strict=True) if statistic_of(self.train, i, j) != "pearson")
+        kinds = [statistic_of(self.train, *pair) for pair in pairs]
+        mixed = float(self.contingency[[kind != "pearson" for kind in kinds]].sum())
         ours, theirs = self.correlation[1], self.correlation[0]
         numeric = 0.25 * float(np.abs(ours - theirs).sum())  # every pair stands there twice; half of it counts
+        return (mixed + numeric) / len(pairs)
+
+    def trend_estimate(self) -> Estimate:
+        """Return the trend with the influence of the other's rows, then of train's."""
+        influence = self._correlation_influence()
+        for parts in in_threads(self._influence, self._groups(), length=self.train.n_rows):
+            influence += parts
+        return Estimate(self.trend, influence / len(pairs_of(self.train)))
+
+    def _groups(self) -> list[list[tuple[int, int]]]:
+        """Cut the pairs that are not both numbers into a few groups, each of which is summed in a fixed order."""
+        pairs = pairs_with_a_category(self.train)
+        return [pairs[start::N_GROUPS] for start in range(N_GROUPS)]
+
+    def _influence(self, pairs: list[tuple[int, int]]) -> FloatArray:
+        total = np.zeros(self.other.n_rows + self.train.n_rows)
+        for pair in pairs:
+            total += _contingency(self.binned_other, self.binned_train, *pair).estimate().influence
+        return total
+
+    def _correlation_influence(self) -> FloatArray:
+        theirs, ours = self.correlation
         side = np.sign(ours - theirs)
         parts = [_correlation_influence(self._numbers(self.other), ours, side)]
         parts.append(-_correlation_influence(self._numbers(self.train), theirs, side))
-        return Estimate((mixed + numeric) / len(pairs), (influence + np.concatenate(parts)) / len(pairs))
+        return np.concatenate(parts)
 
 
-def _contingency(ours: Binned, theirs: Binned, i: int, j: int) -> Estimate:
-    """Return the total variation between two contingency tables; cells are counted by sorting where there are many."""
+@dataclass(frozen=True)
+class Contingency:
+    """Two contingency tables: how often each cell occurs in either, and the cell of every row."""
+
+    p: FloatArray
+    q: FloatArray
+    first: IntArray
+    second: IntArray
+
+    @property
+    def value(self) -> float:
+        """The total variation between the tables."""
+        return float(total_variation(self.p, self.q) @ (self.p - self.q))
+
+    def estimate(self) -> Estimate:
+        """Return the total variation with the influence of every row."""
+        return witnessed(total_variation(self.p, self.q), self.first, self.second)
+
+
+def _contingency(ours: Binned, theirs: Binned, i: int, j: int) -> Contingency:
+    """Count the cells of two columns in both tables, by sorting where there are many."""
     n_cells = ours.sizes[i] * ours.sizes[j]
     first, second = (binned.codes[i] * ours.sizes[j] + binned.codes[j] for binned in (ours, theirs))
     if n_cells > DENSE_CELLS:
         cells, both = np.unique(np.concatenate([first, second]), return_inverse=True)
         n_cells, first, second = len(cells), both[: len(first)], both[len(first) :]
-    witness = total_variation(shares(first, n_cells), shares(second, n_cells))
-    return witnessed(witness, first, second)
+    return Contingency(shares(first, n_cells), shares(second, n_cells), first, second)
 
 
 def _correlation_influence(columns: FloatArray, r: FloatArray, side: FloatArray) -> FloatArray:
@@ -159,13 +210,13 @@ def _findings(frames: Frames, config: EvaluationConfig, seed: int) -> Findings:
     floor = shuffled(frames.train, numpy_rng(seed, "pairs", "floor"))
     binned = Binned.of(frames.train, frames.train)
     comparison = Comparison(frames.train, frames.synthetic, binned)
-    value = comparison.trend()
+    value = comparison.trend_estimate()
     trend = TREND.measured(
         value.value,
         n_rows=frames.synthetic.n_rows,
         interval=value.interval(0.0, 1.0),
-        ceiling=_same_sized(Comparison(frames.train, frames.holdout, binned).trend().value, frames),
-        floor=Comparison(frames.train, floor, binned).trend().value,
+        ceiling=_same_sized(Comparison(frames.train, frames.holdout, binned).trend, frames),
+        floor=Comparison(frames.train, floor, binned).trend,
     )
     strengths = {role: associations(frame) for role, frame in _roles(frames, floor).items()}
     groups = numpy_rng(seed, "pairs", "groups")
@@ -174,7 +225,7 @@ def _findings(frames: Frames, config: EvaluationConfig, seed: int) -> Findings:
         *_differences(frames, floor, strengths, groups),
         compatible(SDMETRICS_TREND, trend_score, frames, floor, groups),
     )
-    return Findings(measurements, pairs=_profiles(frames, strengths, comparison.contingency[0], config.pair_profiles))
+    return Findings(measurements, pairs=_profiles(frames, strengths, comparison.contingency, config.pair_profiles))
 
 
 def _reason(frames: Frames) -> str | None:

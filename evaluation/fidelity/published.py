@@ -27,7 +27,9 @@ from ..statistics import (
     shares,
     total_variation,
 )
-from .association import DENSE_CELLS, numeric_columns, pairs_of
+from ..threads import in_threads
+from .association import DENSE_CELLS, numeric_columns, pairs_with_a_category
+from .bins import ordered
 
 SDMETRICS_SHAPE = Definition("sdmetrics_shape", "marginals", 1.0, 0.0, "SDMetrics 0.32 Column Shapes")
 SDMETRICS_TREND = Definition(
@@ -60,7 +62,7 @@ def _as_array(score: Score, train: Frame, other: Frame) -> FloatArray:
 
 def shape_score(train: Frame, other: Frame) -> float | None:
     """Return the mean over columns of 1 - KS or 1 - TVD over present values; None where no column has any."""
-    scores = [_shape(train, other, i) for i in range(len(train.features))]
+    scores = in_threads(partial(_shape, train, other), range(len(train.features)), length=train.n_rows)
     known = [score for score in scores if score is not None]
     return float(np.mean(known)) if known else None
 
@@ -71,8 +73,8 @@ def _shape(train: Frame, other: Frame, index: int) -> float | None:
         return None
     if train.features[index].categorical:
         return 1.0 - _between(ours, theirs, len(train.features[index].labels), total_variation)
-    _, codes = np.unique(np.concatenate([ours, theirs]), return_inverse=True)
-    return 1.0 - _between(codes[: len(ours)], codes[len(ours) :], int(codes.max()) + 1, kolmogorov_smirnov)
+    points, codes = ordered(np.concatenate([ours, theirs]))
+    return 1.0 - _between(codes[: len(ours)], codes[len(ours) :], len(points), kolmogorov_smirnov)
 
 
 def _between(
@@ -88,10 +90,12 @@ def trend_score(train: Frame, other: Frame) -> float | None:
     Two numbers: 1 - |difference of Pearson's r| / 2. Otherwise: 1 - total variation between contingency tables.
     """
     ours, theirs = ([_levels(frame, i) for i in range(len(train.features))] for frame in (other, train))
-    scores = list(_correlation_scores(train, other))
-    for i, j in pairs_of(train):
-        if train.features[i].categorical or train.features[j].categorical:
-            scores.append(1.0 - _contingency((ours[i], ours[j]), (theirs[i], theirs[j])))
+
+    def score(pair: tuple[int, int]) -> float:
+        i, j = pair
+        return 1.0 - _contingency((ours[i], ours[j]), (theirs[i], theirs[j]))
+
+    scores = [*_correlation_scores(train, other), *in_threads(score, pairs_with_a_category(train), length=train.n_rows)]
     return float(np.mean(scores)) if scores else None
 
 

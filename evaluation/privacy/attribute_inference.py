@@ -10,8 +10,7 @@ import numpy.typing as npt
 from ..features import Frame
 from ..statistics import BoolArray, FloatArray, IntArray
 from ..threads import in_threads
-from .attacks.evidence import BLOCK_CELLS
-from .neighbours import Points, Space, blocks_of
+from .neighbours import BLOCK_CELLS, Points, Space, blocks_of
 
 TOLERANCE = 0.025
 """A number counts as inferred within this share of its 2.5-97.5 % range on either side."""
@@ -37,7 +36,8 @@ def guesses(records: Frame, synthetic: Frame, secrets: Sequence[int], space: Spa
     alone = [_only(records, synthetic, secret) for secret in secrets]
     blocks = in_threads(
         lambda rows: _nearest_without(space, everything, alone, len(records.features), rows),
-        blocks_of(records.n_rows, synthetic.n_rows, BLOCK_CELLS),
+        blocks_of(records.n_rows, synthetic.n_rows),
+        length=BLOCK_CELLS,
     )
     nearest = np.concatenate(blocks, axis=1)
     return [tells(records, synthetic.take(rows), secret) for secret, rows in zip(secrets, nearest, strict=True)]

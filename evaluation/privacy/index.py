@@ -46,7 +46,9 @@ class Index:
         k = min(CANDIDATES, len(self._references))
         found = np.asarray(self._index.search(_embedded(queries), k)[1], dtype=np.int64)
         blocks = in_threads(
-            lambda rows: self._among(queries.take(rows), found[rows]), blocks_of(len(queries), k, BLOCK_CELLS)
+            lambda rows: self._among(queries.take(rows), found[rows]),
+            blocks_of(len(queries), k),
+            length=BLOCK_CELLS,
         )
         return Nearest(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
 

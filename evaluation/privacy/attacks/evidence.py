@@ -12,8 +12,6 @@ from ...statistics import FloatArray, IntArray
 from ..neighbours import Float32Array, Points, Space, in_blocks
 
 N_NEIGHBOURS = 10
-BLOCK_CELLS = 1 << 18
-"""Distances held at a time; with fewer the temporaries stay in the processor's second cache."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Neighbours:
 
 def k_nearest(space: Space, queries: Points, references: Points, k: int) -> Neighbours:
     """Search the `k` nearest reference rows exactly, or all where there are fewer, block by block."""
-    blocks = in_blocks(space, queries, references, lambda distances: _k_smallest(distances, k), BLOCK_CELLS)
+    blocks = in_blocks(space, queries, references, lambda distances: _k_smallest(distances, k))
     return Neighbours(np.concatenate([d for d, _ in blocks]), np.concatenate([r for _, r in blocks]))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from how_close_to_real import in_fresh_process, mean, show
+from how_close_to_real import fit_of, in_fresh_process, mean, show
 
 from flows.duration import parse_seconds
 
@@ -77,7 +77,7 @@ def main() -> None:
     met = []
     for kind in arguments.kinds:
         for table in arguments.tables or BARS[kind]:
-            one = argparse.Namespace(table=table, kind=kind, budget=arguments.budget, set=[], choose=False)
+            one = fit_of(kind, table, budget=arguments.budget)
             rows = [in_fresh_process(one, seed, True) for seed in arguments.seeds]
             for row in rows:
                 show(row)

@@ -7,7 +7,7 @@ rows, and prints one line per seed and the mean. Adult is split as published: it
 table is split 90/10 at random with numpy's legacy seed 1234; Beijing without its row number and its rows of unknown
 target. `--budget none` trains as long as the generator plans to. `--set generator.width=128` and
 `--set transform.max_repeated=0` change a setting. With `--choose` the test rows stay untouched: train is cut again, and
-its last quarter judges; this is how defaults are chosen.
+its last quarter judges; this is how defaults are chosen. `--families` leaves the other parts of the evaluation out.
 
 Each seed is a fresh process, so that memory is that of one fit. A last run repeats the first seed's fit and compares,
 where there is no budget or the recorded number of steps agrees.
@@ -22,6 +22,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaluation import EvaluationConfig, Tables, evaluate
+from evaluation.config import FAMILIES
 from flows.duration import parse_seconds
 from generators import TabularGenerator, generator_config
 from pipeline.fingerprint import fingerprint
@@ -126,18 +128,33 @@ def measure(arguments: argparse.Namespace, seed: int, evaluated: bool) -> dict[s
     }
     if evaluated:
         tables = Tables(schema, train, test, synthetic, TARGETS.get(name))
-        report = evaluate(tables, EvaluationConfig(), seed=seed)
+        report = evaluate(tables, EvaluationConfig(families=arguments.families), seed=seed)
         found = {metric: report.measured(metric) for metric in SHOWN}
         row |= {metric: measured.value for metric, measured in found.items() if measured}
         row["evaluate_s"] = time.perf_counter() - drawn
     return row
 
 
+def fit_of(
+    kind: str,
+    table: str,
+    *,
+    budget: float | None,
+    settings: Sequence[str] = (),
+    choose: bool = False,
+    families: Sequence[str] = FAMILIES,
+) -> argparse.Namespace:
+    """Return what the command line would say about one fit, for benchmarks that run many."""
+    return argparse.Namespace(
+        kind=kind, table=table, budget=budget, set=list(settings), choose=choose, families=list(families)
+    )
+
+
 def in_fresh_process(arguments: argparse.Namespace, seed: int, evaluated: bool) -> dict[str, float | str]:
     """Run `measure` in a process of its own."""
     budget = "none" if arguments.budget is None else f"{arguments.budget}s"
     command = [sys.executable, __file__, arguments.table, "--kind", arguments.kind, "--budget", budget]
-    command += ["--one", str(seed), "--set", *arguments.set]
+    command += ["--one", str(seed), "--set", *arguments.set, "--families", *arguments.families]
     command += ["--choose"] * arguments.choose + ["--no-evaluation"] * (not evaluated)
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603  this very file
     return json.loads(done.stdout.splitlines()[-1])
@@ -162,6 +179,7 @@ def main() -> None:
     parser.add_argument("--budget", type=lambda text: None if text == "none" else parse_seconds(text), default=120.0)
     parser.add_argument("--set", nargs="*", default=[], metavar="SETTING=VALUE")
     parser.add_argument("--choose", action="store_true", help="judge on a part of train, not on the test rows")
+    parser.add_argument("--families", nargs="+", choices=FAMILIES, default=FAMILIES)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--no-evaluation", action="store_true", help=argparse.SUPPRESS)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,35 +16,32 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from pipeline.artifact import Sealed, stage, verify, write_json
 from pipeline.codecs.unmodelled import issue
 from pipeline.columns import Identifier
 from pipeline.constrained import ConstrainedTransform, Narrowed
 from pipeline.encoded import BoolArray, Encoded, Rows
-from pipeline.errors import ArtifactError, ConfigError, DataError, NotFittedError, UnsupportedError
+from pipeline.errors import ConfigError, DataError, NotFittedError, UnsupportedError
 from pipeline.inference import infer
 from pipeline.schema import Schema
 from pipeline.seeds import substream
 from pipeline.source import read
 from pipeline.transform import TransformConfig, typed_cell
 
-from .checkpoint import load_state, save_state
 from .completion import Known as Completed
 from .completion import known_cells, put_beside, read_incomplete
 from .conditions import Conditioned, Conditions, conditioned, drawable, values_of, without_missing
 from .device import arithmetic, choose_device
 from .drawing import in_parts
+from .fitted import Fitted
 from .flow_matching import FlowMatchingConfig
 from .given import UNOBSERVED, Batch, Given
 from .margins import Shares, apportion, drawn_counts, members, refuse_bad_shares
-from .mixture import Mixture
 from .model import DensityKind, Model
 from .redraw import Redrawn, redraw
-from .registry import GeneratorConfig, build, generator_config, planned_members, training_config
+from .registry import GeneratorConfig, build, planned_members, training_config
+from .storage import Stored, read_folder, write_folder
 from .training import Progress, train
 
-FORMAT = 2
-STATE, WEIGHTS = "generator.json", "weights.safetensors"
 FEWEST_ROWS = 20
 FEWEST_VALIDATION_ROWS, MOST_VALIDATION_ROWS = 200, 5_000
 
@@ -86,6 +80,7 @@ class TabularGenerator:
             ranges and collections and the constraints of the schema; the others were drawn anew.
 
     Example:
+        >>> from generators import generator_config
         >>> people = pd.DataFrame({"sex": ["f", "m"] * 60, "age": list(range(20, 80)) * 2})
         >>> generator = TabularGenerator(generator_config("independent")).fit(people, seed=0)
         >>> generator.sample(3, seed=1).dtypes.equals(people.dtypes)
@@ -242,7 +237,7 @@ class TabularGenerator:
                 that a constraint makes relative to others, without them.
 
         Example:
-            >>> from generators import Range
+            >>> from generators import Range, generator_config
             >>> people = pd.DataFrame({"sex": ["f", "m"] * 60, "age": list(range(20, 80)) * 2})
             >>> generator = TabularGenerator(generator_config("independent")).fit(people)
             >>> old = generator.sample(50, conditions={"sex": "f", "age": Range(60, None)})
@@ -316,6 +311,7 @@ class TabularGenerator:
             DataError, UnsupportedError: as in `sample`.
 
         Example:
+            >>> from generators import generator_config
             >>> people = pd.DataFrame({"sick": [True] * 10 + [False] * 110})
             >>> generator = TabularGenerator(generator_config("independent")).fit(people)
             >>> int(generator.rebalance(50, "sick").sick.sum())
@@ -352,6 +348,7 @@ class TabularGenerator:
             UnsupportedError: as in `sample`.
 
         Example:
+            >>> from generators import generator_config
             >>> people = pd.DataFrame({"sex": ["f", "m", "m", "m"] * 30, "sick": [True] * 30 + [False] * 90})
             >>> generator = TabularGenerator(generator_config("independent")).fit(people)
             >>> half = generator.meet_margins(100, {"sex": {"f": 1, "m": 1}, "sick": {True: 3, False: 1}})
@@ -408,6 +405,7 @@ class TabularGenerator:
                 constraint makes relative to others, without them.
 
         Example:
+            >>> from generators import generator_config
             >>> people = pd.DataFrame({"sex": ["f", "m"] * 60, "age": list(range(20, 80)) * 2})
             >>> generator = TabularGenerator(generator_config("independent")).fit(people)
             >>> generator.complete(pd.DataFrame({"sex": ["f", "f", "m"]}), ["sex"]).sex.tolist()
@@ -480,22 +478,7 @@ class TabularGenerator:
             NotFittedError: before `fit` or `load`.
             ArtifactError: something that tabmint did not write lies at `folder`.
         """
-        fitted = self.fitted
-        state = {
-            "format": FORMAT,
-            "tabmint": version("tabmint"),
-            "config": self.config.model_dump(mode="json"),
-            "transform_config": self.transform_config.model_dump(mode="json"),
-            "transform": fitted.transform.to_json(),
-            "n_rows": fitted.n_rows,
-            "n_members": fitted.n_members,
-            "dtypes": fitted.dtypes,
-            "diagnostics": fitted.diagnostics,
-            "history": [progress.to_json() for progress in self.history],
-        }
-        with stage(Path(folder)) as staged:
-            write_json(staged / STATE, state)
-            save_state(staged / WEIGHTS, fitted.model.state_dict(), {"format": FORMAT})
+        write_folder(Stored(self.config, self.transform_config, self.fitted, self.history), Path(folder))
 
     @classmethod
     def load(cls, folder: str | Path) -> TabularGenerator:
@@ -504,25 +487,10 @@ class TabularGenerator:
         Raises:
             ArtifactError: the folder is missing, damaged, or of another format.
         """
-        verify(Path(folder), Sealed)
-        with _damage_refused(Path(folder) / STATE):
-            generator, unfilled = cls._from_state(_read_state(Path(folder) / STATE))
-        tensors, _ = load_state(Path(folder) / WEIGHTS)
-        _load_weights(unfilled.model, tensors)
-        generator._fitted = replace(unfilled, model=unfilled.model.to(unfilled.device).eval())
+        stored = read_folder(Path(folder))
+        generator = cls(stored.config, transform=stored.transform_config)
+        generator._fitted, generator.history = stored.fitted, stored.history
         return generator
-
-    @classmethod
-    def _from_state(cls, state: dict[str, Any]) -> tuple[TabularGenerator, Fitted]:
-        """Return what a saved state describes, with a model that has no weights of its own yet."""
-        transform = ConstrainedTransform.from_json(state["transform"])
-        transform_config = TransformConfig.model_validate(state["transform_config"])
-        generator = cls(generator_config(**state["config"]), transform=transform_config)
-        generator.history = [Progress.from_json(progress) for progress in state["history"]]
-        device = choose_device("cpu" if training_config(generator.config).device == "cpu" else "auto")
-        rng = torch.Generator().manual_seed(0)
-        model = build(generator.config, transform.layout, state["n_rows"], state["n_members"], rng)
-        return generator, Fitted(transform, model, device, state["n_rows"], state["dtypes"], state["diagnostics"])
 
     def describe(self) -> dict[str, Any]:
         """Return what a person wants to know of a fitted generator, as plain JSON values."""
@@ -612,32 +580,6 @@ class TabularGenerator:
         return dict.fromkeys(levels, 1.0)
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """What `fit` and `load` leave behind.
-
-    Attributes:
-        transform: from tables to tokens and values, and back.
-        model: the network, or a mixture of several.
-        device: where it is.
-        n_rows: how many train rows it was built for.
-        dtypes: of the frame that it was fitted on, as Arrow notes them; None where it was an Arrow table.
-        diagnostics: what the model says of itself.
-    """
-
-    transform: ConstrainedTransform
-    model: Model
-    device: torch.device
-    n_rows: int
-    dtypes: str | None = None
-    diagnostics: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def n_members(self) -> int:
-        """Of how many models rows are drawn."""
-        return len(self.model.members) if isinstance(self.model, Mixture) else 1
-
-
 def _untrained(generator: TabularGenerator) -> tuple[GeneratorConfig, TransformConfig]:
     """Return the settings that decide the model's form."""
     return generator.config.model_copy(update={"training": None}), generator.transform_config
@@ -720,32 +662,3 @@ def _refuse_too_few(table: pa.Table) -> None:
             actual=f"{table.num_rows} rows",
             remedy="give more rows; so few cannot be learned without repeating them",
         )
-
-
-@contextmanager
-def _damage_refused(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ArtifactError(f"{path} is damaged", actual=repr(error)[:200], remedy="fit again") from error
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    remedy = "fit again with this version"
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} must be JSON", actual=str(error), remedy=remedy) from error
-    found = state.get("format") if isinstance(state, dict) else "no object"
-    if found != FORMAT:
-        raise ArtifactError(f"{path} must be of format {FORMAT}", actual=str(found)[:100], remedy=remedy)
-    loaded: dict[str, Any] = state
-    return loaded
-
-
-def _load_weights(model: Model, tensors: dict[str, torch.Tensor]) -> None:
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        remedy = "fit again with this version"
-        raise ArtifactError("weights must fit their model", actual=str(error), remedy=remedy) from error

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from generators import TabularGenerator
-from generators.base import STATE, WEIGHTS
 from generators.registry import generator_config
+from generators.storage import STATE, WEIGHTS
 from pipeline.artifact import Sealed, seal
 from pipeline.errors import SourceError
 from pipeline.isolated import read_isolated

@@ -8,6 +8,8 @@ import logging
 import pickle
 import random
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -40,22 +42,31 @@ FLOW = FlowMatchingConfig(members=2, width=16, depth=1, value_width=16, training
 class Patched(TabularGenerator):
     """A generator that is fitted and loaded with a part of the product replaced."""
 
-    part: str
+    parts: tuple[str, ...]
     by: Any
 
     def fit(self, *args: Any, **options: Any) -> Self:
-        with patch(self.part, self.by):
+        with replaced(self.parts, self.by):
             return super().fit(*args, **options)
 
     @classmethod
     def load(cls, folder: str | Path) -> TabularGenerator:
-        with patch(cls.part, cls.by):
+        with replaced(cls.parts, cls.by):
             return super().load(folder)
 
 
-def with_part(part: str, by: Any) -> type[TabularGenerator]:
-    """Return a generator with the object named `part` replaced."""
-    return type("Broken", (Patched,), {"part": part, "by": staticmethod(by)})
+@contextmanager
+def replaced(parts: tuple[str, ...], by: Any) -> Iterator[None]:
+    """Replace objects by one other."""
+    with ExitStack() as stack:
+        for part in parts:
+            stack.enter_context(patch(part, by))
+        yield
+
+
+def with_part(*parts: str, by: Any) -> type[TabularGenerator]:
+    """Return a generator with the objects named `parts` replaced."""
+    return type("Broken", (Patched,), {"parts": parts, "by": staticmethod(by)})
 
 
 def with_model(model: type[Model]) -> type[TabularGenerator]:
@@ -64,7 +75,7 @@ def with_model(model: type[Model]) -> type[TabularGenerator]:
     def build(config: Any, layout: Layout, n_rows: int, n_members: int, rng: torch.Generator) -> Model:
         return model(layout, config, n_rows, rng) if issubclass(model, FlowMatching) else model(layout)
 
-    return with_part("generators.base.build", build)
+    return with_part("generators.base.build", "generators.storage.build", by=build)
 
 
 class ForgetsToRefuse(TabularGenerator):
@@ -387,17 +398,17 @@ BROKEN: tuple[tuple[Check, Family, str], ...] = (
     (checks.check_the_model_folder_holds_no_row, independent(KeepsTrainAsText), "only JSON and safetensors.*rows.txt"),
     (
         checks.check_a_damaged_folder_is_refused,
-        flow(with_part("generators.base.verify", trusts_every_file)),
+        flow(with_part("generators.storage.verify", by=trusts_every_file)),
         "changed weights.safetensors must be refused",
     ),
     (
         checks.check_another_format_is_refused,
-        independent(with_part("generators.base._read_state", reads_any_format)),
+        independent(with_part("generators.storage._read_state", by=reads_any_format)),
         "another format must be refused",
     ),
     (
         checks.check_a_pickle_is_not_executed,
-        independent(with_part("generators.base.load_state", loads_pickles)),
+        independent(with_part("generators.storage.load_state", by=loads_pickles)),
         "the pickle was executed",
     ),
     (
@@ -414,15 +425,15 @@ BROKEN: tuple[tuple[Check, Family, str], ...] = (
     (checks.check_sampling_is_in_eval_mode, flow(with_model(SamplesWithDropout)), "with dropout"),
     (
         checks.check_a_resumed_run_equals_an_uninterrupted_one,
-        flow(with_part(RESUMES, forgets_the_random_state)),
+        flow(with_part(RESUMES, by=forgets_the_random_state)),
         "other losses|other weights",
     ),
     (
         checks.check_a_resumed_run_equals_an_uninterrupted_one,
-        flow(with_part(RESUMES, forgets_the_averages)),
+        flow(with_part(RESUMES, by=forgets_the_averages)),
         "other losses|other weights",
     ),
-    (checks.check_a_resumed_run_equals_an_uninterrupted_one, flow(with_part(RESUMES, begins_anew)), "began anew"),
+    (checks.check_a_resumed_run_equals_an_uninterrupted_one, flow(with_part(RESUMES, by=begins_anew)), "began anew"),
     (
         checks.check_a_warm_start_goes_on_from_the_earlier_model,
         flow(ForgetsTheWarmStart),
@@ -430,7 +441,7 @@ BROKEN: tuple[tuple[Check, Family, str], ...] = (
     ),
     (
         checks.check_a_warm_start_goes_on_from_the_earlier_model,
-        flow(with_part("generators.base.copy.deepcopy", lambda model: model)),
+        flow(with_part("generators.base.copy.deepcopy", by=lambda model: model)),
         "changed the earlier model",
     ),
     (checks.check_a_dependence_is_learned, independent(TabularGenerator), "agree in 2[0-9]%"),

@@ -28,8 +28,8 @@ import pytest
 import torch
 
 from generators import GeneratorConfig, Progress, TabularGenerator, generator_config
-from generators.base import STATE, WEIGHTS
 from generators.model import DensityKind
+from generators.storage import STATE, WEIGHTS
 from pipeline.artifact import Sealed, seal, write_json
 from pipeline.checks import check_table
 from pipeline.errors import ArtifactError, ConfigError, InputError, NotFittedError, UnsupportedError

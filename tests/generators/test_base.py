@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from generators import TabularGenerator, TrainingConfig, device, drawing, generator_config
-from generators.base import STATE, hold_out
+from generators.base import hold_out
+from generators.storage import STATE
 from pipeline.artifact import Sealed, seal, write_json
 from pipeline.columns import Categorical, Integer
 from pipeline.errors import ArtifactError, ConfigError, DataError, NotFittedError, SchemaError, TrainingError
@@ -246,7 +247,7 @@ def test_a_model_of_half_a_save_is_not_there(tmp_path, monkeypatch):
     def fails(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("generators.base.save_state", fails)
+    monkeypatch.setattr("generators.storage.save_state", fails)
     with pytest.raises(OSError, match="disk full"):
         independent().fit(people()).save(tmp_path / "model")
     assert TabularGenerator.load(tmp_path / "model").schema == first.schema

@@ -327,6 +327,10 @@ class Report(Config):
     since_last: SinceLast | None = None
     n_published: int = 0
 
+    def judged(self) -> list[GateResult]:
+        """Return the gates that had something to judge: neither switched off nor without an object."""
+        return [gate for gate in self.gates if gate.verdict not in ("OFF", "NOT APPLICABLE")]
+
     def failures(self) -> list[str]:
         """Return the reason of every gate that failed, in the gates' order."""
         return [gate.reason for gate in self.gates if gate.verdict in ("FAIL", "NOT TESTABLE")]

@@ -33,7 +33,6 @@ SLOW = ("fit", "evaluate")
 
 UPDATE_EVERY_S = 5.0
 MOST_DRIFT = 5
-UNJUDGED = ("OFF", "NOT APPLICABLE")
 REPORT = "report.html"
 
 
@@ -107,7 +106,7 @@ def show_release(name: str, release: Release, report: Report) -> None:
         f"## {release.verdict}: published",
         f"`{release.folder}`",
         f"**Model** {release.action.replace('_', ' ')}. {release.reason}",
-        f"**Gates** {release.n_passed} of {sum(gate.verdict not in UNJUDGED for gate in report.gates)} passed.",
+        f"**Gates** {release.n_passed} of {len(report.judged())} passed.",
         bullets("To be looked at", release.reviews),
         *([] if report.since_last is None else _since_last(report, report.since_last)),
     ]

@@ -136,5 +136,5 @@ class RunRefusedError(RefusedError):
         self.run_id, self.verdict, self.folder = report.run.run_id, report.verdict, folder
         self.failures = report.failures() or report.reviews()
         what = "failed" if report.verdict == "FAIL" else "ask for a review, which this configuration refuses"
-        actual = f"{len(self.failures)} of {len(report.gates)} gates {what}"
+        actual = f"{len(self.failures)} of {len(report.judged())} gates {what}"
         super().__init__("every gate must pass", actual=actual, remedy=f"read {folder / 'report.html'}")

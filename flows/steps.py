@@ -322,7 +322,7 @@ def gate(job: Job, ingested: Ingested, plan: Plan, parts: Parts, fitted: Fitted,
         schema = _read_schema(ingested)
         check_files(_read(parts.train), schema, fitted.model, report)
         judged = read_report(report)
-        move(1.0, f"{judged.verdict}, {len(judged.failures())} of {len(judged.gates)} gates failed")
+        move(1.0, f"{judged.verdict}, {len(judged.failures())} of {len(judged.judged())} gates failed")
     if judged.verdict == "FAIL" or (judged.verdict == "REVIEW" and job.config.gates.review == "refuse"):
         staged = job.output.stage(plan.run_id)
         _copy_report(report, staged)

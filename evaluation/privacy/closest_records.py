@@ -12,7 +12,7 @@ from ..config import EvaluationConfig
 from ..features import Frames
 from ..measurement import Interval
 from ..report import GateVerdict, PrivacyTest, TestPart
-from ..statistics import BoolArray, Estimate, FloatArray
+from ..statistics import Z_95, BoolArray, Estimate, FloatArray
 from .decisions import (
     FAIL_BELOW,
     REVIEW_BELOW,
@@ -29,6 +29,7 @@ from .decisions import (
     worst_first,
 )
 from .nearest_records import TOO_COMMON, Nearness, Searched, search
+from .simultaneous import rows_suffice
 
 STATISTIC = "share of synthetic rows nearer to train than to holdout, equal in size; ties half"
 TAIL = 0.01
@@ -150,7 +151,7 @@ def _decided(closer: dict[str, _Closer]) -> PrivacyTest:
     everywhere, closest = closer[EVERYWHERE], closer[CLOSEST]
     near = {name: each for name, each in closer.items() if name != EVERYWHERE}
     parts = [
-        _part(EVERYWHERE, everywhere, _verdict_everywhere(everywhere)),
+        _part(EVERYWHERE, everywhere, verdict_of_share(everywhere.value, everywhere.deviation, everywhere.p_value)),
         *(_part(name, each, verdict_of(min(1.0, each.p_value * len(near)))) for name, each in near.items()),
     ]
     verdict = worst([part.verdict for part in parts])
@@ -168,16 +169,32 @@ def _decided(closer: dict[str, _Closer]) -> PrivacyTest:
     )
 
 
-def _verdict_everywhere(closer: _Closer) -> GateVerdict:
-    """What may pass is not refused for being certain: a refusal needs a share that is surely above the tolerated one.
+def verdict_of_share(value: float, deviation: float, p_value: float) -> GateVerdict:
+    """Return what the share of all synthetic rows nearer to train says.
 
-    Few rows never show a share below the bound, however honest: there the p-value alone decides.
+    What may pass is not refused for being certain: a refusal needs a share that is surely above the tolerated one. Few
+    rows do not show a share below it, however honest the table: there the p-value alone decides.
+
+    Args:
+        value: the share.
+        deviation: its standard deviation.
+        p_value: how often relabelled rows have as large a share.
+
+    Example:
+        >>> [verdict_of_share(0.51, deviation, 0.1) for deviation in (0.001, 0.007)]
+        ['PASS', 'PASS']
+        >>> [verdict_of_share(value, 0.004, 0.02) for value in (0.511, 0.515)]
+        ['PASS', 'REVIEW']
+        >>> verdict_of_share(0.515, 0.005, 0.001), verdict_of_share(0.54, 0.005, 0.001)
+        ('REVIEW', 'FAIL')
+
     """
-    if closer.interval(Z_99)[0] > TOLERATED_SHARE and closer.p_value < REVIEW_BELOW / 2:
+    if value - Z_99 * deviation > TOLERATED_SHARE and p_value < REVIEW_BELOW / 2:
         return "FAIL"
-    enough = Z_99 * closer.deviation <= TOLERATED_SHARE - 0.5
-    too_close = enough and closer.interval(1.959963984540054)[1] > TOLERATED_SHARE
-    return "REVIEW" if too_close or closer.p_value < REVIEW_BELOW else "PASS"
+    reach = Z_95 * deviation
+    enough = rows_suffice(Z_99 * deviation, reach, chance=0.5, passes=TOLERATED_SHARE)
+    too_close = enough and value + reach > TOLERATED_SHARE
+    return "REVIEW" if too_close or p_value < REVIEW_BELOW else "PASS"
 
 
 def _part(subject: str, closer: _Closer, verdict: GateVerdict) -> TestPart:

@@ -26,6 +26,26 @@ def corrected_level(n_comparisons: int) -> float:
     return 1.0 - (1.0 - FAMILY_LEVEL) / max(n_comparisons, 1)
 
 
+def rows_suffice(by_chance: float, reach: float, *, chance: float, passes: float) -> bool:
+    """Return whether so many rows show of an honest table that it is harmless.
+
+    The largest value that chance leaves to it still has an interval that ends within the bound. Fewer rows would leave
+    doubt about honest tables too, so that a bound says nothing there.
+
+    Args:
+        by_chance: how far chance takes the value.
+        reach: how far the interval reaches above the value.
+        chance: what a table shows that owes nothing to single rows.
+        passes: the bound for the upper end.
+
+    Example:
+        >>> [rows_suffice(by_chance, 0.01, chance=0.5, passes=0.53) for by_chance in (0.015, 0.025)]
+        [True, False]
+
+    """
+    return chance + by_chance + reach <= passes
+
+
 def judged(
     subject: str,
     statistic: str,
@@ -69,8 +89,7 @@ def judged(
 
     """
     own, corrected = interval(FAMILY_LEVEL), interval(corrected_level(n_comparisons))
-    largest_by_chance = chance + corrected[1] - value
-    enough = largest_by_chance + own[1] - value <= passes
+    enough = rows_suffice(corrected[1] - value, own[1] - value, chance=chance, passes=passes)
     harmless = own[1] <= passes or (not enough and corrected[0] <= chance)
     verdict: GateVerdict = "FAIL" if corrected[0] > fails else "PASS" if harmless else "REVIEW"
     told = f"corrected interval {corrected[0]:.3f} to {corrected[1]:.3f}"

@@ -62,7 +62,7 @@ def evaluate(
 
 def _judged(report: Report, page: Path) -> Outcome:
     failures = report.failures()
-    verdict = f"Verdict    {report.verdict}, {len(failures)} of {len(report.gates)} gates failed"
+    verdict = f"Verdict    {report.verdict}, {len(failures)} of {len(report.judged())} gates failed"
     reasons = [*failures, *report.reviews()]
     lines = (verdict, *(f"           {reason}" for reason in reasons), f"Report     {page}")
     facts = {"verdict": report.verdict, "failures": failures, "reviews": report.reviews(), "report": str(page)}

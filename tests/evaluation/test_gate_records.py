@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy.stats import binomtest, kstest
+from scipy.stats import binomtest, kstest, norm
 
 from evaluation.config import EvaluationConfig, PrivacyConfig
 from evaluation.features import Frames, frames_of
-from evaluation.privacy.closest_records import judge_nearest_records
+from evaluation.privacy.closest_records import judge_nearest_records, verdict_of_share
 from evaluation.privacy.copies import row_keys
 from evaluation.privacy.decisions import (
     clopper_pearson,
@@ -406,6 +406,13 @@ def test_nearness_of_fresh_rows_is_seldom_refused() -> None:
     assert sum(test.verdict == "FAIL" for test in found) <= 1
     assert np.mean([test.value for test in found]) == pytest.approx(0.5, abs=0.02)
     assert 0.25 < np.mean([part(test, "all synthetic rows").p_value for test in found]) < 0.75
+
+
+@pytest.mark.parametrize("deviation", [0.001, 0.003, 0.0044, 0.0046, 0.0077, 0.02])
+def test_honest_shares_are_seldom_for_review_however_many_rows_there_are(deviation: float) -> None:
+    away = np.random.default_rng(0).normal(size=4_000)
+    found = [verdict_of_share(0.5 + deviation * z, deviation, float(norm.sf(z))) for z in away]
+    assert found.count("REVIEW") <= 0.02 * len(found) and not found.count("FAIL")
 
 
 # G5

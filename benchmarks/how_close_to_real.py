@@ -115,6 +115,7 @@ def measure(arguments: argparse.Namespace, seed: int, evaluated: bool) -> dict[s
     fitted = time.perf_counter()
     synthetic = generator.sample(train.num_rows, seed=seed)
     drawn = time.perf_counter()
+    kept = next(progress for progress in reversed(generator.history) if progress.best)
     row: dict[str, float | str] = {
         "seed": seed,
         "fit_s": fitted - started,
@@ -122,8 +123,8 @@ def measure(arguments: argparse.Namespace, seed: int, evaluated: bool) -> dict[s
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "steps": generator.history[-1].step,
         "members": generator.describe()["n_members"],
-        "train_loss": generator.history[-1].train_loss,
-        "held_out_loss": generator.history[-1].validation_loss,
+        "train_loss": kept.train_loss,
+        "held_out_loss": kept.validation_loss,
         "fingerprint": fingerprint(synthetic),
     }
     if evaluated:

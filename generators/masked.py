@@ -111,7 +111,7 @@ class MaskedTokens(nn.Module):
 
     def nats_by_column(self, tokens: Tensor) -> Tensor:
         """Return -log p(token | those before it in the sampling order) of each cell **(batch, n_columns)**."""
-        n_rows = max(1, CELLS_PER_PASS // self.asked.numel())
+        n_rows = max(1, CELLS_PER_PASS // max(self.asked.numel(), *self.layout.sizes))
         return torch.cat([self.nats(part, self.rank.expand_as(part), None) for part in torch.split(tokens, n_rows)])
 
     def draw(self, given: Given, rng: torch.Generator, guidance: float) -> Tensor:

@@ -14,7 +14,8 @@ from .device import arithmetic
 from .given import Batch
 from .model import Objective, Validation
 
-VALIDATION_CHUNK = 512
+VALIDATION_ROWS, VALIDATION_LINKS = 512, 1 << 23
+"""Rows that are judged at once, and pairs of a row's cells in them: what a cell is told by each other one is held."""
 
 
 class Minimiser:
@@ -168,7 +169,8 @@ class Group:
         rng = torch.Generator(rows.tokens.device).manual_seed(substream(seed, "validation"))
         total = 0.0
         with arithmetic(self.config, rows.tokens.device):
-            for part in torch.split(torch.arange(len(rows), device=rows.tokens.device), VALIDATION_CHUNK):
+            n_rows = max(1, min(VALIDATION_ROWS, VALIDATION_LINKS // rows.tokens.shape[1] ** 2))
+            for part in torch.split(torch.arange(len(rows), device=rows.tokens.device), n_rows):
                 total += float(validation(rows.take(part), rng).sum())
         return total / len(rows)
 

@@ -33,7 +33,8 @@ from .schedule import draw_known, known_first
 
 ACTIVE_VARIANCE = 0.01
 POOL, SMALLEST_POOL, SMALLEST_POOL_OF_A_PATTERN = 4, 4_096, 64
-CELLS_PER_BOUND = 1 << 18
+CELLS_PER_BOUND, LOGITS_PER_CELL = 1 << 18, 64
+"""Cells that are worked on at once, and how many logits take about the memory of a cell's states."""
 DIAGNOSED_ROWS, DIAGNOSED_SAMPLES = 2_000, 8
 MOST_CONDITIONAL_SAMPLES = 8
 
@@ -214,10 +215,14 @@ class VAE(Model):
         cells = self.decoder.negative_log_likelihood(one.z, batch, None, None)
         return one.log_weight, cells, self.decoder.log_probs_given_others(one.z, batch)
 
+    @property
+    def _rows_at_once(self) -> int:
+        """So many rows that neither their cells nor the logits of their largest column take much memory."""
+        return max(1, CELLS_PER_BOUND // max(self.layout.n_columns, max(self.layout.sizes) // LOGITS_PER_CELL))
+
     def _in_parts(self, batch: Batch, work: Callable[[Batch], Tensor]) -> Tensor:
         """Return `work` of the rows, so many at a time that memory does not grow with their number."""
-        n_rows = max(1, CELLS_PER_BOUND // self.layout.n_columns)
-        rows = torch.split(torch.arange(len(batch), device=batch.tokens.device), n_rows)
+        rows = torch.split(torch.arange(len(batch), device=batch.tokens.device), self._rows_at_once)
         return torch.cat([work(batch.take(part)) for part in rows])
 
     def _bound(self, batch: Batch, n_samples: int, rng: torch.Generator) -> Tensor:
@@ -250,7 +255,6 @@ class VAE(Model):
 
     def _log_weights(self, z: Tensor, rows: Batch, known: Tensor) -> Tensor:
         """Return log p(row | z) along the order less that with the known cells first **(batch,)** in nats."""
-        n_rows = max(1, CELLS_PER_BOUND // self.layout.n_columns)
 
         def weigh(part: Tensor) -> Tensor:
             batch = Batch(rows.tokens[part], rows.values[part].float())
@@ -258,7 +262,9 @@ class VAE(Model):
             drawn, along = (self.decoder.negative_log_likelihood(z[part], batch, rank, None).sum(1) for rank in ranks)
             return drawn - along
 
-        return torch.cat([weigh(part) for part in torch.split(torch.arange(len(z), device=z.device), n_rows)])
+        return torch.cat(
+            [weigh(part) for part in torch.split(torch.arange(len(z), device=z.device), self._rows_at_once)]
+        )
 
     def _draw_posterior(self, given: Given, rng: torch.Generator) -> Tensor:
         """Return a latent vector for each row **(n, latent_size)**, drawn given its known cells."""
@@ -269,11 +275,10 @@ class VAE(Model):
         first = torch.full_like(n_rows, len(pattern))
         first = first.scatter_reduce(0, pattern, torch.arange(len(pattern), device=pattern.device), "amin")
         z = self._draw_prior(len(pools), rng)
-        step = max(1, CELLS_PER_BOUND // self.layout.n_columns)
         log_weights = torch.cat(
             [
                 self.decoder.log_prob_of_given(z[rows], given.take(first[pools[rows]]), self.order)
-                for rows in torch.split(torch.arange(len(z), device=z.device), step)
+                for rows in torch.split(torch.arange(len(z), device=z.device), self._rows_at_once)
             ]
         )
         chosen = systematic_resample(log_weights, pools, n_rows, rng)

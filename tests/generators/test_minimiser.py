@@ -162,7 +162,7 @@ def test_objectives_of_a_group_read_each_others_new_weights():
 
 @pytest.mark.parametrize("chunk", [3, 8_192])
 def test_losses_are_means_over_rows_whatever_the_parts(chunk, monkeypatch):
-    monkeypatch.setattr(minimiser, "VALIDATION_CHUNK", chunk)
+    monkeypatch.setattr(minimiser, "VALIDATION_ROWS", chunk)
     model = Parabola(validation=lambda batch, rng: batch.tokens.flatten().float())
     group = group_of(*model.objectives())
     assert group.validate(rows(10), rows(4), 0) == (4.5, 1.5, True)

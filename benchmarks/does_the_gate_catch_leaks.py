@@ -37,7 +37,7 @@ from scipy.stats import binomtest
 
 from evaluation import EvaluationConfig, Tables
 from evaluation.features import frames_of
-from evaluation.privacy.value_support import EXTREME, EXTREMES, fewest_extremes
+from evaluation.privacy.value_support import EXTREMES, fewest_extremes
 from evaluation.report import GateVerdict, PrivacyTest
 from evaluation.suite import METRICS
 from pipeline.inference import infer
@@ -151,7 +151,7 @@ def judged(case: Case, drawn: Sampled, config: EvaluationConfig) -> Record:
 
 def _relative(test: PrivacyTest) -> GateVerdict:
     """Return what the test finds by holding train against holdout: extremes of train are judged by themselves."""
-    parts = [part.verdict for part in test.parts if part.statistic not in (EXTREME, EXTREMES)]
+    parts = [part.verdict for part in test.parts if part.statistic != EXTREMES]
     return worst(parts) if test.name == "g2_value_support" and parts else test.verdict
 
 

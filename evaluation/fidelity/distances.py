@@ -33,10 +33,17 @@ CATEGORY_COVERAGE = Definition(
     "category_coverage", "marginals", 1.0, 0.0, "share of train's levels that occur: SDMetrics' CategoryCoverage"
 )
 RANGE_COVERAGE = Definition(
-    "range_coverage", "marginals", 1.0, 0.0, "share of train's range that is reached: SDMetrics' RangeCoverage"
+    "range_coverage",
+    "marginals",
+    1.0,
+    0.0,
+    "share of train's range that is reached: SDMetrics' RangeCoverage, in steps of .05",
 )
 
 N_BINS = 20
+COARSE = 0.05
+"""Range coverage is told in such steps: from the exact share, and the synthetic table's own range, train's smallest or
+largest value could be computed, and it may be one person's."""
 Distances = dict[Definition, Estimate]
 
 
@@ -81,12 +88,19 @@ def _between_numbers(train: Frame, other: Frame, index: int) -> Distances:
         found[WASSERSTEIN] = witnessed(wasserstein(p, q, points) / (high - low), first, second)
     known = points[q > 0]
     if len(known) > 1:
-        found[RANGE_COVERAGE] = _without_influence(_reached(points[p > 0], float(known[0]), float(known[-1])))
+        reached = range_reached(points[p > 0], float(known[0]), float(known[-1]))
+        found[RANGE_COVERAGE] = _without_influence(COARSE * round(reached / COARSE))
     return found
 
 
-def _reached(points: FloatArray, low: float, high: float) -> float:
-    """Return the share of the range from `low` to `high` that increasing `points` span."""
+def range_reached(points: FloatArray, low: float, high: float) -> float:
+    """Return the share of the range from `low` to `high` that increasing `points` span: SDMetrics' RangeCoverage.
+
+    Example:
+        >>> range_reached(np.array([2.0, 9.0]), 0.0, 10.0)
+        0.7
+
+    """
     lost = max(0.0, float(points[0]) - low) + max(0.0, high - float(points[-1]))
     return max(0.0, 1.0 - lost / (high - low))
 

@@ -48,7 +48,7 @@ MARGINALS: dict[str, Term] = {
     "range_coverage": Term(
         "Range coverage",
         "The share of a column's range in train that the synthetic values span.",
-        "It rests on two extreme values, and to repeat them may point to persons.",
+        "It rests on two extreme values, which may be persons': so it is told in steps of .05 only.",
     ),
     "sdmetrics_shape": Term(
         "Column Shapes (SDMetrics)",

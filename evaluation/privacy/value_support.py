@@ -37,10 +37,7 @@ MIN_SINGLES = 20
 """Fewer values that one row alone holds cannot tell train from holdout."""
 TAIL_ROWS = 100
 """The outermost original rows of a column, from which the chance to repeat its extreme is estimated."""
-EXTREME, EXTREMES = (
-    "synthetic rows that hold train's single extreme",
-    "single extremes of train that come back and are telling",
-)
+EXTREMES = "single extremes of train that come back and are telling"
 TELLING_BELOW = 0.05
 """An extreme that honest rows repeat more often tells nothing."""
 
@@ -83,15 +80,11 @@ class Extreme:
     """The smallest or largest value of a column, which one train row alone holds.
 
     Attributes:
-        column: the column's name.
-        side: "minimum" or "maximum".
         repeated: how many synthetic rows hold it.
         p_value: how often honest rows would repeat it.
 
     """
 
-    column: str
-    side: str
     repeated: int
     p_value: float
 
@@ -99,11 +92,6 @@ class Extreme:
     def telling(self) -> bool:
         """Whether honest rows would seldom repeat it."""
         return self.p_value < TELLING_BELOW
-
-    @property
-    def verdict(self) -> GateVerdict:
-        """One repeated extreme is looked at: that its value is a common cap cannot be excluded."""
-        return "REVIEW" if self.repeated and self.telling else "PASS"
 
 
 def _extremes(frames: Frames) -> Iterator[Extreme]:
@@ -128,7 +116,7 @@ def _extreme(
     if (train == end).sum() > 1 or end in holdout or _public(feature, side, sign * end):
         return None
     repeated = int((sign * synthetic == end).sum())
-    return Extreme(feature.name, side, repeated, _chance_to_repeat(train, holdout, end, len(synthetic)))
+    return Extreme(repeated, _chance_to_repeat(train, holdout, end, len(synthetic)))
 
 
 def _public(feature: Feature, side: str, value: float) -> bool:
@@ -162,7 +150,7 @@ def _reached(extremes: list[Extreme]) -> FloatArray:
 
 
 def _extremes_p(extremes: list[Extreme]) -> float:
-    return float(_reached(extremes)[sum(extreme.repeated > 0 and extreme.telling for extreme in extremes)])
+    return float(_reached(extremes)[_n_repeated(extremes)])
 
 
 def fewest_extremes(frames: Frames) -> int | None:
@@ -196,7 +184,6 @@ def _decided(frames: Frames, columns: list[tuple[str, Singles]], extremes: list[
                 note=note,
             )
         )  # fmt: skip
-    parts.extend(_extreme_part(extreme) for extreme in extremes)
     if extremes:
         parts.append(_all_extremes(extremes))
     verdict = worst([part.verdict for part in parts])
@@ -213,34 +200,30 @@ def _decided(frames: Frames, columns: list[tuple[str, Singles]], extremes: list[
     )
 
 
-def _extreme_part(extreme: Extreme) -> TestPart:
-    return TestPart(
-        subject=f"{extreme.side} of {extreme.column}",
-        statistic=EXTREME,
-        value=extreme.repeated,
-        p_value=extreme.p_value if extreme.repeated else 1.0,
-        verdict=extreme.verdict,
-        note=f"honest rows would hold it with p = {chance(extreme.p_value)}",
-    )
-
-
 def _all_extremes(extremes: list[Extreme]) -> TestPart:
-    p_value = _extremes_p(extremes)
+    """Return the extremes as one part: which of them came back would say that a value in the table is a person's."""
+    p_value, n_repeated = _extremes_p(extremes), _n_repeated(extremes)
     return TestPart(
         subject="all extremes together",
         statistic=EXTREMES,
-        value=sum(extreme.verdict != "PASS" for extreme in extremes),
+        value=n_repeated,
         p_value=p_value,
-        verdict=verdict_of(p_value),
+        verdict=worst([verdict_of(p_value), "REVIEW" if n_repeated else "PASS"]),
         note=f"of {counted(sum(extreme.telling for extreme in extremes), 'telling extreme')}",
     )
+
+
+def _n_repeated(extremes: list[Extreme]) -> int:
+    """Count the telling extremes that come back. One is looked at: it may be a common cap all the same."""
+    return sum(extreme.repeated > 0 and extreme.telling for extreme in extremes)
 
 
 def _reason(verdict: GateVerdict, p_value: float, columns: list[tuple[str, Singles]], extremes: list[Extreme]) -> str:
     if verdict == "PASS":
         return f"Single values of train are repeated no more than those of holdout (p = {chance(p_value)})."
-    taken = [f"the {extreme.side} of {extreme.column}" for extreme in extremes if extreme.verdict != "PASS"]
-    told = f"Single extremes of train come back: {', '.join(taken)}. " if taken else ""
+    n_repeated = _n_repeated(extremes)
+    comes = "comes" if n_repeated == 1 else "come"
+    told = f"{counted(n_repeated, 'single extreme')} of train {comes} back. " if n_repeated else ""
     if p_value >= REVIEW_BELOW:
         return f"{told}Chance repeats as many with p = {chance(_extremes_p(extremes))}."
     name, singles = min(columns, key=lambda column: column[1].p_value())

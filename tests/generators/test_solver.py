@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from generators.schedule import normal_velocity
-from generators.solver import dopri5, euler, euler_maruyama, heun, rk4
+from generators.solver import _stages, dopri5, euler, euler_maruyama, heun, rk4
 
 from .tables import rng
 
@@ -24,6 +24,30 @@ def test_the_error_falls_with_the_claimed_order(solver, order):
     errors = [(solver(decay, start, int(n)) - start / math.e).norm().item() for n in steps]
     slope = np.polyfit(np.log(steps), np.log(errors), 1)[0]
     assert -slope == pytest.approx(order, abs=0.1)
+
+
+def test_a_step_of_the_adaptive_solver_is_of_order_five():
+    start, errors, steps = torch.tensor([1.0, -2.0], dtype=torch.float64), [], STEPS[2:]
+    for n in steps:
+        x = start
+        for i in range(n):
+            x, _ = _stages(decay, x, i / n, 1 / n, decay(x, i / n))
+        errors.append((x - start / math.e).norm().item())
+    assert -np.polyfit(np.log(steps), np.log(errors), 1)[0] == pytest.approx(5, abs=0.2)
+
+
+def test_the_spread_that_the_stochastic_process_leaves_is_of_order_one():
+    """Data of N(0, 1 / 4): how far the variance of many paths is off falls with the steps."""
+
+    def velocity(x, t):
+        return (t / 4 - (1 - t)) / ((1 - t) ** 2 + t**2 / 4) * x
+
+    errors = []
+    for n in (10, 20, 40):
+        random = rng()
+        start = torch.randn(400_000, 1, generator=random, dtype=torch.float64)
+        errors.append(abs(euler_maruyama(velocity, start, n, 1.0, random).var().item() - 0.25))
+    assert -np.polyfit(np.log([10, 20, 40]), np.log(errors), 1)[0] == pytest.approx(1, abs=0.4)
 
 
 @pytest.mark.parametrize(("solver", "per_step"), [(euler, 1), (heun, 2), (rk4, 4)])

@@ -43,9 +43,6 @@ class DDPMConfig(TokensThenValuesConfig):
         prediction: whose squared error is minimised: of the noise, of the data (x0) or of v.
         time_sampling: of the indices that are trained on; "stratified" is even over them, "learned" in proportion to
             the loss that is expected there, with weights that keep the mean of the loss.
-        condition_share: the part of training rows in which some columns stand for conditions to the network of values:
-            half of these rows give them, their values without noise, the other half hide them, which is what guidance
-            compares with.
         sampler: "dpm_solver" is DPM-Solver++(2M).
         sampler_steps: its steps, each one evaluation of the value network.
         eta: the share of noise of "ddim": 0 is deterministic.
@@ -56,7 +53,6 @@ class DDPMConfig(TokensThenValuesConfig):
     schedule: Literal["linear", "cosine"] = "linear"
     prediction: Prediction = "epsilon"
     time_sampling: Literal["stratified", "learned"] = "stratified"
-    condition_share: float = Field(default=0.2, ge=0, le=1)
     sampler: Literal["ancestral", "ddim", "dpm_solver"] = "dpm_solver"
     sampler_steps: int = Field(default=8, ge=1)
     eta: float = Field(default=0.0, ge=0, le=1)

@@ -65,20 +65,24 @@ class FlowMatching(TokensThenValues[ValueFlow]):
     config: FlowMatchingConfig
 
     def _value_part(self, rate: float, rng: torch.Generator) -> ValueFlow:
-        return ValueFlow(self.layout, self.config.value_width, VALUE_DEPTH, rate, self.config.value_times, rng)
+        config = self.config
+        return ValueFlow(
+            self.layout,
+            config.value_width,
+            VALUE_DEPTH,
+            rate,
+            config.value_times,
+            rng,
+            condition_share=config.condition_share,
+        )
 
     def _value_log_density(self, values: ValueFlow, batch: Batch, rng: torch.Generator) -> Tensor:
         return values.log_density(batch, rng)
 
     def _draw_values(
-        self,
-        values: ValueFlow,
-        tokens: Tensor,
-        given: Given,
-        guidance: float,  # noqa: ARG002  of tokens alone
-        rng: torch.Generator,
+        self, values: ValueFlow, tokens: Tensor, given: Given, guidance: float, rng: torch.Generator
     ) -> Tensor:
-        return values.draw(tokens, given, self._integrate, rng)
+        return values.draw(tokens, given, guidance, self._integrate, rng)
 
     def _integrate(self, velocity: Velocity, noise: Tensor, rng: torch.Generator) -> Tensor:
         config = self.config

@@ -30,6 +30,9 @@ class TokensThenValuesConfig(TrainedConfig):
         ordered_share: the part of training rows that are learned along the sampling order; in the others a random set
             of cells comes first, which is what conditions on any subset of columns need.
         value_width: of the value network's hidden state.
+        condition_share: the part of training rows in which some columns stand for conditions to the network of values:
+            half of these rows give them, their values without noise, the other half hide them, which is what guidance
+            compares with.
         missing: "level" learns a missing cell as a value of its own, so that drawn rows have as many of them as train.
             "unobserved" learns complete rows from what is observed of them, which `imputation` is sharper with: missing
             cells are not learned, other cells are not told of them, and none is drawn.
@@ -40,6 +43,7 @@ class TokensThenValuesConfig(TrainedConfig):
     dropout: float | None = Field(default=None, ge=0, lt=1)
     ordered_share: float = Field(default=0.5, ge=0, le=1)
     value_width: int = Field(default=64, ge=8)
+    condition_share: float = Field(default=0.2, ge=0, le=1)
     missing: Literal["level", "unobserved"] = "level"
 
     @property

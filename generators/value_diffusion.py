@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +18,11 @@ from torch import Tensor, nn
 from pipeline.encoded import Layout
 
 from .diffusion import Denoiser, NoiseSchedule, bound_weights, diffuse, draw_indices, score_from_epsilon, undo_diffusion
-from .given import UNOBSERVED, Batch, Given
-from .heads import TokenEmbedding
+from .given import Batch, Given
 from .nets import Trunk, fourier_features, linear
-from .schedule import draw_known, stratified_times
-from .tokens_then_values import ValuePart
-from .values import CellValues, to_position
+from .schedule import stratified_times
+from .value_view import View, ViewedValues
+from .values import to_position
 
 N_TIME_FREQUENCIES = 4
 DEPTH = 2
@@ -34,26 +33,7 @@ Prediction = Literal["epsilon", "data", "v"]
 Sampler = Callable[[Denoiser, Tensor, torch.Generator], Tensor]
 
 
-class View(NamedTuple):
-    """What the network of values may know of rows beside the state.
-
-    Attributes:
-        context: of the tokens that it sees **(batch, width)**.
-        visible: which values there are for it, bool **(batch, n_valued)**.
-        given: which of these it is given without noise, bool **(batch, n_valued)**; it predicts the others.
-    """
-
-    context: Tensor
-    visible: Tensor
-    given: Tensor
-
-    @property
-    def predicted(self) -> Tensor:
-        """Which values it predicts, bool **(batch, n_valued)**."""
-        return self.visible & ~self.given
-
-
-class ValueDiffusion(ValuePart):
+class ValueDiffusion(ViewedValues):
     """The Gaussian diffusion of the values of all columns together, given tokens."""
 
     alpha: Tensor
@@ -74,12 +54,9 @@ class ValueDiffusion(ValuePart):
         learned_times: bool,
         condition_share: float,
     ) -> None:
-        super().__init__()
+        super().__init__(layout, width, condition_share, rng)
         n = len(layout.valued)
-        self.layout, self.schedule, self.condition_share = layout, schedule, condition_share
-        self.embedding = TokenEmbedding(layout, width, rng)
-        self.cells = CellValues(layout)
-        self.state = linear(2 * n, width, rng)
+        self.schedule = schedule
         self.time = linear(2 * N_TIME_FREQUENCIES + 1, width, rng)
         self.trunk = Trunk(width, DEPTH, rng, rate=rate)
         self.out = linear(width, n, rng, scale=0.0)
@@ -91,14 +68,6 @@ class ValueDiffusion(ValuePart):
         for name, tensor in tensors.items():
             self.register_buffer(name, tensor, persistent=False)
 
-    def view(self, tokens: Tensor, *, hidden: Tensor | None = None, given: Tensor | None = None) -> View:
-        """Return the view of rows with these tokens; masks **(batch, n_columns)** say what is hidden, and given."""
-        nothing = torch.zeros_like(tokens, dtype=torch.bool)
-        seen = (tokens != UNOBSERVED) if hidden is None else (tokens != UNOBSERVED) & ~hidden
-        given = nothing if given is None else given
-        visible = self.cells.present(tokens) & seen[:, self.cells.columns]
-        return View(self.embedding(tokens.clamp(min=0), seen), visible, given[:, self.cells.columns] & visible)
-
     def v(self, x: Tensor, k: Tensor | int, view: View, rng: torch.Generator | None) -> Tensor:
         """Return the estimate of v **(batch, n_valued)**.
 
@@ -108,8 +77,7 @@ class ValueDiffusion(ValuePart):
             view: what is known of the rows.
             rng: drives the dropout; None while sampling.
         """
-        state = torch.cat([x * view.visible, view.given.to(x.dtype)], dim=1)
-        hidden = view.context + self.state(state) + self.time(self.time_features[k])
+        hidden = self.hidden(x, view) + self.time(self.time_features[k])
         v: Tensor = self.out(self.trunk(hidden, rng))
         # At a state with little noise v is mostly noise, of which little can be known: its mean is O(sigma).
         return self.sigma[k].view(-1, 1) * v.float()
@@ -126,7 +94,7 @@ class ValueDiffusion(ValuePart):
         The error is a mean over the valued columns, of which only those that are predicted count.
         """
         uniform = stratified_times(len(batch), rng, batch.tokens.device)
-        view = self._training_view(batch.tokens, rng)
+        view = self.training_view(batch.tokens, rng)
         if self.times is None:
             k = draw_indices(uniform, torch.full_like(self.bound_weight, 1 / self.schedule.n_steps))
             return self._error(batch, k, view, rng, rng)
@@ -175,12 +143,6 @@ class ValueDiffusion(ValuePart):
         noise = torch.randn(data.shape, generator=rng, device=data.device)
         x, v = diffuse(data, noise, self.alpha[k].unsqueeze(1), self.sigma[k].unsqueeze(1))
         return torch.where(view.given, data, x), v
-
-    def _training_view(self, tokens: Tensor, rng: torch.Generator) -> View:
-        """Draw the view of train rows: a random part of the columns is given in some, and hidden in as many."""
-        kind = torch.rand(len(tokens), 1, generator=rng, device=tokens.device) / max(self.condition_share, 1e-9)
-        columns = draw_known(len(tokens), torch.arange(tokens.shape[1], device=tokens.device), 0.0, rng)
-        return self.view(tokens, hidden=columns & (kind < 0.5), given=columns & (kind >= 0.5) & (kind < 1))
 
     def draw(self, tokens: Tensor, given: Given, guidance: float, sampler: Sampler, rng: torch.Generator) -> Tensor:
         """Draw positions in the bins **(batch, n_valued)** given all tokens and some values.

@@ -1,7 +1,8 @@
 """The continuous flow: all values of a row together, given all its tokens.
 
 Values follow the linear path between standard normal noise and the probit of the position inside the bin; the network
-predicts what the velocity adds to that of Gaussian data; Lipman et al. 2023, arXiv:2210.02747, equation 9.
+predicts what the velocity adds to that of Gaussian data; Lipman et al. 2023, arXiv:2210.02747, equation 9. Values that
+are given stand at their data from the beginning.
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ from torch import Tensor
 
 from pipeline.encoded import Layout
 
-from .given import UNOBSERVED, Batch, Given
-from .heads import TokenEmbedding
+from .given import Batch, Given
 from .nets import Trunk, fourier_features, linear
 from .schedule import linear_path, logit_normal_times, normal_velocity, stratified_times
 from .solver import Velocity, heun
-from .tokens_then_values import ValuePart
-from .values import CellValues, to_position
+from .value_view import View, ViewedValues
+from .values import to_position
 
 N_TIME_FREQUENCIES = 4
 DENSITY_STEPS = 32
@@ -30,68 +30,82 @@ TimeSampling = Literal["uniform", "logit_normal"]
 Integrate = Callable[[Velocity, Tensor, torch.Generator], Tensor]
 
 
-class ValueFlow(ValuePart):
+class ValueFlow(ViewedValues):
     """The velocity of the values of all columns together, given all tokens."""
 
     def __init__(
-        self, layout: Layout, width: int, depth: int, rate: float, times: TimeSampling, rng: torch.Generator
+        self,
+        layout: Layout,
+        width: int,
+        depth: int,
+        rate: float,
+        times: TimeSampling,
+        rng: torch.Generator,
+        *,
+        condition_share: float,
     ) -> None:
-        super().__init__()
+        super().__init__(layout, width, condition_share, rng)
         n = len(layout.valued)
-        self.embedding = TokenEmbedding(layout, width, rng)
-        self.cells = CellValues(layout)
-        self.state = linear(n, width, rng)
         self.time = linear(2 * N_TIME_FREQUENCIES + 1, width, rng)
         self.trunk = Trunk(width, depth, rng, rate=rate)
         self.out = linear(width, n, rng, scale=0.0)
         self.draw_times = stratified_times if times == "uniform" else logit_normal_times
 
-    def context(self, tokens: Tensor) -> Tensor:
-        """Return **(batch, width)**: what the velocity knows of the tokens, the same at all times."""
-        context: Tensor = self.embedding(tokens.clamp(min=0), tokens != UNOBSERVED)
-        return context
+    def velocity(self, x: Tensor, t: Tensor, view: View, rng: torch.Generator | None) -> Tensor:
+        """Return the velocity **(batch, n_valued)**.
 
-    def velocity(self, x: Tensor, t: Tensor, context: Tensor, rng: torch.Generator | None) -> Tensor:
-        """Return **(batch, n_valued)** at states x of the same shape and times t **(batch, 1)**."""
-        hidden = context + self.state(x) + self.time(fourier_features(t, N_TIME_FREQUENCIES).squeeze(1))
+        Args:
+            x: states of the same shape; the data themselves where they are given.
+            t: times **(batch, 1)**.
+            view: what is known of the rows.
+            rng: drives the dropout; None while sampling.
+        """
+        hidden = self.hidden(x, view) + self.time(fourier_features(t, N_TIME_FREQUENCIES).squeeze(1))
         change: Tensor = self.out(self.trunk(hidden, rng))
         return normal_velocity(x, t) + change.float()
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Return the flow-matching loss per row **(batch,)** with dropout: squared error of the cells with a value."""
-        return self._loss(batch, rng, rng)
+        """Return the flow-matching loss per row **(batch,)** with dropout: squared error of the predicted values."""
+        return self._loss(batch, self.training_view(batch.tokens, rng), rng, rng)
 
     def validation(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Return the loss per row **(batch,)** without dropout."""
-        return self._loss(batch, rng, None)
+        return self._loss(batch, self.view(batch.tokens), rng, None)
 
-    def _loss(self, batch: Batch, rng: torch.Generator, dropout_rng: torch.Generator | None) -> Tensor:
-        present, data = self.cells.present(batch.tokens), self.cells.normal(batch)
-        noise = torch.randn(data.shape, generator=rng, device=data.device) * present
+    def _loss(self, batch: Batch, view: View, rng: torch.Generator, dropout_rng: torch.Generator | None) -> Tensor:
+        data = self.cells.normal(batch)
+        noise = torch.randn(data.shape, generator=rng, device=data.device)
         t = self.draw_times(len(batch), rng, data.device).unsqueeze(1)
         x, target = linear_path(noise, data, t)
-        error = self.velocity(x, t, self.context(batch.tokens), dropout_rng) - target
-        return (error.square() * present).sum(1) / max(1, present.shape[1])
+        error = self.velocity(torch.where(view.given, data, x), t, view, dropout_rng) - target
+        return (error.square() * view.predicted).sum(1) / max(1, error.shape[1])
 
-    def draw(self, tokens: Tensor, given: Given, integrate: Integrate, rng: torch.Generator) -> Tensor:
+    def draw(self, tokens: Tensor, given: Given, guidance: float, integrate: Integrate, rng: torch.Generator) -> Tensor:
         """Draw positions in the bins **(batch, n_valued)** given all tokens and some values.
+
+        Guidance w takes (1 + w) velocity given everything - w velocity given neither the given cells' tokens nor their
+        values: Zheng et al. 2023, "Guided flows", arXiv:2311.13443, equation 6.
 
         Args:
             tokens: int64 **(batch, n_columns)**.
-            given: whose values keep to their path, so that the others see them.
+            given: the cells that are conditions; a stochastic solver moves their values, but no other one sees that.
+            guidance: how much they are strengthened.
             integrate: the solver.
             rng: of the noise.
         """
-        present, context = self.cells.present(tokens), self.context(tokens)
-        noise = torch.randn(present.shape, generator=rng, device=tokens.device) * present
+        view = self.view(tokens, given=given.mask)
+        without = self.view(tokens, hidden=given.mask) if guidance and given else None
         known, data = self.cells.given(given)
-        straight = data - noise
 
         def velocity(x: Tensor, t: float) -> Tensor:
-            slope = self.velocity(x, x.new_full((len(x), 1), t), context, None) * present
-            return torch.where(known, straight, slope)
+            x, times = torch.where(known, data, x), x.new_full((len(x), 1), t)
+            slope = self.velocity(x, times, view, None)
+            if without is not None:
+                slope = (1 + guidance) * slope - guidance * self.velocity(x, times, without, None)
+            return slope * view.predicted
 
-        return to_position(integrate(velocity, noise, rng))
+        noise = torch.randn(view.visible.shape, generator=rng, device=tokens.device) * view.visible
+        return to_position(integrate(velocity, torch.where(known, data, noise), rng))
 
     def log_density(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Return log p(values | tokens) **(batch,)** in nats; the base measure of a position is uniform on [0, 1).
@@ -100,15 +114,15 @@ class ValueFlow(ValuePart):
         exact trace up to 16 valued columns and an unbiased estimate beyond: Chen et al. 2018, "Neural ordinary
         differential equations", arXiv:1806.07366, equation 8; Grathwohl et al. 2019, arXiv:1810.01367, equation 7.
         """
-        present, context = self.cells.present(batch.tokens), self.context(batch.tokens)
-        data = self.cells.normal(batch)
+        view, data = self.view(batch.tokens), self.cells.normal(batch)
+        present = view.visible
         probe = None if present.shape[1] <= MOST_EXACT_TRACES else rademacher(data, rng)
 
         def backwards(state: Tensor, elapsed: float) -> Tensor:
             x = state[:, :-1].detach().requires_grad_()
             t = x.new_full((len(x), 1), 1 - elapsed)
             with torch.enable_grad():
-                velocity = self.velocity(x, t, context, None) * present
+                velocity = self.velocity(x, t, view, None) * present
                 divergence = trace(velocity, x) if probe is None else estimated_trace(velocity, x, probe)
             return -torch.cat([velocity.detach(), divergence.unsqueeze(1)], dim=1)
 

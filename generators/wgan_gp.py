@@ -121,7 +121,7 @@ class PositionGenerator(nn.Module):
 
 
 class CellGenerator(nn.Module):
-    """Draws one token per row given any known ones, and all values given all tokens."""
+    """Plays the tokens of whole rows, each cell given those before it in an order, and all values given all tokens."""
 
     forbidden: Tensor
 

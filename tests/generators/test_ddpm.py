@@ -143,7 +143,7 @@ def test_a_value_where_the_token_has_none_does_not_matter():
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 def test_some_training_rows_hide_columns_and_as_many_give_them(share):
-    view = untrained(TWO_BINS, condition_share=share).values._training_view(
+    view = untrained(TWO_BINS, condition_share=share).values.training_view(
         torch.zeros(4000, 2, dtype=torch.long), rng()
     )
     # Such a row hides or gives no column, or one of the two.

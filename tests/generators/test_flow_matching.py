@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from generators.value_flow import ValueFlow, trace
 from generators.values import to_normal, to_position
 from pipeline.encoded import Layout
 
-from .tables import binned_column, draw_rows, encoded_rows, every_row, rng, token_layout
+from .tables import binned_column, draw_rows, encoded_rows, every_row, rng, token_column, token_layout
 
 SMALL = FlowMatchingConfig(width=16, depth=1, value_width=16, value_steps=40, dropout=0.0)
 TOKENS = token_layout(4, 2, 3)
@@ -60,7 +62,7 @@ def test_guidance_reaches_the_tokens():
 
 
 def test_the_density_of_values_integrates_to_one():
-    density = untrained(ONE_BIN, spread=0.1).log_density(positions(2000), rng()).exp()
+    density = untrained(ONE_BIN, spread=0.05).log_density(positions(2000), rng()).exp()
     assert density.mean().item() == pytest.approx(1.0, abs=0.002)
     assert density.max() > 1.5 * density.median()
 
@@ -75,7 +77,7 @@ def test_values_are_drawn_as_often_as_their_density_says():
 
 
 def test_a_fresh_value_flow_is_the_uniform_distribution():
-    flow = ValueFlow(ONE_BIN, 16, 1, 0.0, "uniform", rng())
+    flow = ValueFlow(ONE_BIN, 16, 1, 0.0, "uniform", rng(), condition_share=0.0)
     with torch.no_grad():
         log_density = flow.log_density(positions(100), rng())
     assert log_density.abs().max() < 0.02
@@ -120,8 +122,8 @@ def test_positions_and_normal_values_are_inverse_and_the_ends_stay_finite():
     assert ((to_position(torch.tensor([-50.0, 50.0])) >= 0) & (to_position(torch.tensor([-50.0, 50.0])) < 1)).all()
 
 
-def fitted(layout, tokens, values=None, *, steps):
-    model = FlowMatching(layout, SMALL, len(tokens), rng())
+def fitted(layout, tokens, values=None, *, steps, **settings):
+    model = FlowMatching(layout, SMALL.model_copy(update=settings), len(tokens), rng())
     batch = Batch.of(encoded_rows(layout, tokens, values))
     config = TrainingConfig(steps=steps, n_validations=4, learning_rate=0.01, precision="fp32")
     n_held_out = len(tokens) // 10
@@ -158,3 +160,44 @@ def test_a_learned_distribution_of_values_has_the_right_entropy():
     assert log_density.mean().item() == pytest.approx(law.logpdf(test).mean(), abs=0.03)
     drawn = draw_rows(model, 2000).values[:, 0]
     assert kstest(drawn, law.cdf).statistic < 0.04
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """A model of the positions of a normal pair with correlation 0.9."""
+    x = np.random.default_rng(0).normal(size=(4000, 2)) @ np.array([[1, 0.9], [0, math.sqrt(1 - 0.81)]])
+    values = torch.special.ndtr(torch.from_numpy(x)).numpy()
+    layout = Layout((binned_column("x", 1), binned_column("y", 1)))
+    return fitted(layout, np.zeros((4000, 2)), values, steps=400, value_width=32, condition_share=0.6)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"value_solver": "heun"}, {"value_solver": "dopri5"}, {"value_solver": "euler", "value_noise": 1.0}]
+)
+def test_a_given_value_is_kept_and_the_others_follow_their_conditional(pair, settings):
+    pair.config = SMALL.model_copy(update={"value_steps": 20, **settings})
+    means = []
+    for given in (0.1, 0.9):
+        encoded = draw_rows(pair, 1000, {0: (0, given)})
+        assert (encoded.values[:, 0] == given).all()
+        assert len(set(encoded.values[:, 1])) == 1000
+        means.append(encoded.values[:, 1].mean())
+    assert means == pytest.approx([0.146, 0.854], abs=0.07)  # a noisy state in its place would lead to 0.28 and 0.72
+
+
+def test_values_are_drawn_with_their_correlation(pair):
+    pair.config = SMALL.model_copy(update={"value_solver": "heun", "value_steps": 8})
+    z = torch.special.ndtri(torch.from_numpy(draw_rows(pair, 4000).values))
+    assert z.T.corrcoef()[0, 1].item() == pytest.approx(0.9, abs=0.04)
+
+
+def test_guidance_moves_the_values_towards_what_the_condition_makes_likely():
+    layout = Layout((token_column("class", (2000, 2000)), binned_column("x", 1)))
+    label = np.random.default_rng(0).integers(0, 2, 4000)
+    low = beta.rvs(2, 5, size=4000, random_state=0)
+    values = np.where(label == 1, 1 - low, low)[:, None]
+    model = fitted(layout, np.stack([label, np.zeros(4000)], 1), values, steps=200, condition_share=0.5)
+    for side, order in ((0, -1), (1, 1)):
+        means = [draw_rows(model, 2000, {0: (side, 0.5)}, guidance=w).values[:, 0].mean() for w in (0.0, 1.0, 3.0)]
+        assert means == sorted(means, reverse=order < 0)
+        assert abs(means[0] - means[-1]) > 0.03

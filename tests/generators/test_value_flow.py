@@ -64,20 +64,21 @@ def test_noise_needs_the_euler_solver():
     draw_rows(untrained(value_solver="euler", value_noise=1.0), 5)
 
 
-def test_a_given_value_comes_back_and_keeps_to_its_path_where_the_others_see_it():
+def test_a_given_value_comes_back_and_the_others_see_it_without_noise_at_all_times():
     model, seen = untrained(), {}
     original = model.values.velocity
 
-    def watched(x, t, context, random):
+    def watched(x, t, view, random):
         seen[round(float(t[0]), 3)] = x.clone()
-        return original(x, t, context, random)
+        assert view.given.tolist() == [[True, False]] * 50
+        return original(x, t, view, random)
 
     model.values.velocity = watched
     drawn = draw_rows(model, 50, {0: (0, 0.9)})
     assert set(drawn.values[:, 0]) == {0.9}
-    start, target = seen[0.0][:, 0], to_normal(torch.tensor(0.9))
-    for t, x in seen.items():
-        torch.testing.assert_close(x[:, 0], (1 - t) * start + t * target, atol=2e-3, rtol=0)
+    assert len(seen) == 21
+    for x in seen.values():
+        torch.testing.assert_close(x[:, 0], to_normal(torch.tensor(0.9)).expand(50))
 
 
 def test_a_value_is_not_given_where_the_given_token_has_none():

@@ -19,10 +19,11 @@ from .job import Job
 
 
 class Remembered(Config):
-    """What the source of a release looked like."""
+    """What the source of a release looked like, and which of its rows later runs may still hold out."""
 
     table_schema: Schema
     profile: Profile
+    boundary: Boundary
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,15 @@ def baseline_of(job: Job) -> Baseline | None:
 
 
 def boundary_of(job: Job) -> Boundary | None:
-    """Return which rows may still be held out after everything that was ever published, whatever its date."""
-    records = [entry.record for entry in releases(job.output.ledger.entries()) if entry.record is not None]
-    return records[-1].boundary if records else None
+    """Return which rows may still be held out after everything that was ever published, whatever its date.
+
+    Every release went on from the boundary of the one published before it, so the last says it for all.
+
+    Raises:
+        ArtifactError: what was remembered of the last release is gone or damaged.
+    """
+    published = releases(job.output.ledger.entries())
+    return _recall(_file(job, published[-1].run_id)).boundary if published else None
 
 
 def remember(job: Job, run_id: str, source: Remembered) -> None:
@@ -62,7 +69,7 @@ def _file(job: Job, run_id: str) -> Path:
 
 
 def _recall(path: Path) -> Remembered:
-    rule = "what the source of the last accepted release looked like must be known"
+    rule = "what the source of an earlier release looked like, and which rows were learned from, must be known"
     remedy = "restore the folder `state`, or publish under a new name"
     try:
         return Remembered.model_validate_json(path.read_bytes())

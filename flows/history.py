@@ -68,14 +68,17 @@ def find_run(root: Path, run_id: str) -> tuple[History, tuple[Entry, ...]]:
 def unused(root: Path, output: Output, pruned: tuple[str, ...] = ()) -> tuple[Path, ...]:
     """Return the models and remembered sources that no release needs that is still there.
 
+    What is remembered of the last release stays even where its folder is gone: later splits go on from its boundary.
+
     Args:
         root: of the outputs.
         output: held by this process, so that no run is using them.
         pruned: releases that are counted as gone.
     """
-    standing = [e for e in releases(output.ledger.entries()) if output.find(e.run_id) and e.run_id not in pruned]
+    published = releases(output.ledger.entries())
+    standing = [e for e in published if output.find(e.run_id) and e.run_id not in pruned]
     models = {entry.record.model for entry in standing if entry.record is not None}
-    kept = {"models": models, "state": {f"{entry.run_id}.json" for entry in standing}}
+    kept = {"models": models, "state": {f"{entry.run_id}.json" for entry in (*standing, *published[-1:])}}
     found = [path for place in kept for path in sorted((root / place / output.name).glob("*"))]
     return tuple(path for path in found if path.name not in kept[path.parent.parent.name])
 

@@ -112,7 +112,7 @@ def _record(job: Job, plan: Plan, parts: Parts, fitted: Fitted, report: Report) 
         inputs=plan.inputs,
         model=fitted.key,
         warm_starts=plan.warm_starts,
-        boundary=parts.boundary,
+        scale=parts.boundary.scale,
         n_train=report.run.n_train,
         figures=figures(report),
         gates={gate.name: gate.verdict for gate in report.gates},

@@ -33,7 +33,7 @@ from pipeline.profile import profile_of
 from pipeline.publish import REPORT_FILES, TABLE
 from pipeline.schema import Schema
 from pipeline.sink import write_csv, write_parquet
-from pipeline.split import Boundary, split_table
+from pipeline.split import split_table
 
 from .baseline import Baseline, Remembered, baseline_of, boundary_of, remember
 from .decision import Situation, run_id
@@ -280,7 +280,7 @@ def _evaluate(
     job: Job, ingested: Ingested, plan: Plan, parts: Parts, fitted: Fitted, sampled: Sampled, move: Move
 ) -> Reference:
     generator, config, schema = _load(fitted.model), job.config, _read_schema(ingested)
-    published, remarks = published_with(job, schema, parts.boundary)
+    published, remarks = published_with(job, schema, parts.boundary.scale)
     tables = Tables(
         schema=schema,
         train=_read(parts.train),
@@ -346,8 +346,8 @@ def publish(
             write_csv(_read(sampled.synthetic), staged / "synthetic.csv", spreadsheet_safe=True)
         shutil.copy(ingested.schema_file.verified(), staged / "schema.json")
         _copy_report(report, staged)
-        source = Remembered(table_schema=schema, profile=profile_of(_read(ingested.table), schema))
-        remember(job, plan.run_id, source)
+        profile = profile_of(_read(ingested.table), schema)
+        remember(job, plan.run_id, Remembered(table_schema=schema, profile=profile, boundary=parts.boundary))
         folder = job.output.publish(staged, manifest(job, plan, parts, fitted, judged, schema))
         move(1.0, str(folder))
         return Release(
@@ -374,7 +374,7 @@ def deliver(job: Job, result: Release | Skipped) -> Release | Skipped:
     return result
 
 
-def published_with(job: Job, schema: Schema, boundary: Boundary) -> tuple[tuple[pa.Table, ...], tuple[str, ...]]:
+def published_with(job: Job, schema: Schema, scale: str) -> tuple[tuple[pa.Table, ...], tuple[str, ...]]:
     """Return the tables published before that privacy tests can see beside this one, and a remark on those they cannot.
 
     They can where their rows were split like this run's, so that no holdout row was learned from then, and where every
@@ -383,7 +383,7 @@ def published_with(job: Job, schema: Schema, boundary: Boundary) -> tuple[tuple[
     seen: list[pa.Table] = []
     published = job.output.published_tables()
     for entry, path in reversed(published):
-        split_alike = entry.record is not None and entry.record.boundary.same_rows(boundary)
+        split_alike = entry.record is not None and entry.record.scale == scale
         if path is not None and split_alike and _covers(pq.read_schema(path), schema.arrow()):
             n_rows = sum(table.num_rows for table in seen) + pq.read_metadata(path).num_rows
             seen += [pq.read_table(path)] if n_rows <= MOST_UNION_ROWS else []

@@ -16,7 +16,6 @@ from pydantic import Field, ValidationError
 from .artifact import beside, make_folder, replace_text
 from .config import Config
 from .errors import ArtifactError
-from .split import Boundary
 
 Action = Literal["refit", "warm_start", "sample"]
 Event = Literal["published", "refused", "skipped", "failed", "delivered", "rolled_back", "pruned"]
@@ -41,7 +40,7 @@ class Inputs(Config):
 
 
 class Record(Config):
-    """What a run was: the same in its manifest and in the ledger.
+    """What a run was: the same in its manifest and in the ledger. Readers see it, so it tells of no row.
 
     Attributes:
         date: the partition that it belongs to.
@@ -50,7 +49,7 @@ class Record(Config):
         inputs: what it depends on.
         model: the key of its model under `models/<name>`.
         warm_starts: how many times in a row a model went on from an earlier one.
-        boundary: which rows later runs may still hold out.
+        scale: the hash of what its split hashes and how; equal hashes of rows mean equal rows where it is the same.
         n_train: rows that were learned from.
         figures: measured values by metric.
         gates: the verdict of each gate by name.
@@ -63,7 +62,7 @@ class Record(Config):
     inputs: Inputs
     model: str
     warm_starts: int = 0
-    boundary: Boundary
+    scale: str
     n_train: int
     figures: dict[str, float] = Field(default_factory=dict)
     gates: dict[str, str] = Field(default_factory=dict)
@@ -125,7 +124,10 @@ class Ledger:
         except ValidationError as error:
             fault = error.errors(include_url=False, include_input=False)[0]
             actual = f"line {number}: {' '.join((*map(str, fault['loc']), fault['msg']))}"
-            remedy = "restore the file; without it, a new one is made of the releases that are there"
+            remedy = (
+                "restore the file; without it, a new one is made of the releases that are there; where another version "
+                "wrote it, publish under a new name"
+            )
             raise ArtifactError(f'the ledger "{self._path}" must be readable', actual=actual, remedy=remedy) from error
 
 

@@ -27,7 +27,7 @@ class Manifest(Sealed):
     `files` is filled in when the release is sealed; `seed` is the run's own, which a dated run derives from the root's.
     """
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     name: str
     run_id: str
     created: str

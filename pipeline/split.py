@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +39,7 @@ class Boundary(Config):
 
     Rows lie on a scale by their hash. Those beyond `ends_at`, and those passed over, were on the train side of some
     split, so a later one never holds them out: what a model has learned must not judge it, nor the models after it.
+    It is private: whoever guesses a row, or the key of an entity, can hash it and look whether it was learned from.
 
     Attributes:
         seed: of the hashes.
@@ -52,15 +55,16 @@ class Boundary(Config):
     ends_at: int
     passed_over: tuple[int, ...] = ()
 
-    def same_rows(self, other: Boundary) -> bool:
-        """Return whether the hashes of both mean the same rows.
+    @property
+    def scale(self) -> str:
+        """The sha256, in hex, of what is hashed and how: on one scale equal hashes mean equal rows. It tells no row.
 
         Example:
             >>> boundary = Boundary(seed=0, entity=None, columns=("x",), ends_at=9)
-            >>> boundary.same_rows(boundary.model_copy(update={"ends_at": 5}))
+            >>> boundary.scale == boundary.model_copy(update={"ends_at": 5, "passed_over": (3,)}).scale
             True
         """
-        return (self.seed, self.entity, self.columns) == (other.seed, other.entity, other.columns)
+        return hashlib.sha256(json.dumps([self.seed, self.entity, self.columns]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

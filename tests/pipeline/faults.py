@@ -19,7 +19,6 @@ from pipeline.ledger import Inputs, Ledger, Record
 from pipeline.manifest import Manifest, verify_release
 from pipeline.publish import current, open_output
 from pipeline.schema import Integer, Schema
-from pipeline.split import Boundary
 
 CALLS = [(os, name) for name in ("open", "mkdir", "fsync", "replace", "symlink", "unlink", "rmdir")] + [(io, "open")]
 
@@ -31,7 +30,7 @@ def record():
         reason="",
         inputs=Inputs(data="", table_schema="", learning="", judging="", code=""),
         model="",
-        boundary=Boundary(seed=0, entity=None, columns=("a",), ends_at=0),
+        scale="",
         n_train=1,
     )
 

@@ -4,14 +4,12 @@ from pipeline.ledger import Inputs, Record
 from pipeline.manifest import Manifest, versions
 from pipeline.publish import open_output
 from pipeline.schema import Integer, Schema
-from pipeline.split import Boundary
 
 
 def record(day="2026-01-01", **facts):
     inputs = Inputs(data="d", table_schema="s", learning="l", judging="j", code="c")
-    boundary = Boundary(seed=0, entity=None, columns=("a",), ends_at=9)
     return Record(**{"date": day, "action": "refit", "reason": "First.", "inputs": inputs, "model": "m",
-                     "boundary": boundary, "n_train": 1, **facts})  # fmt: skip
+                     "scale": "s", "n_train": 1, **facts})  # fmt: skip
 
 
 def manifest(run_id="r1", verdict="PASS", name="flights", day="2026-01-01", created="2026-01-01T00:00:00+00:00"):

@@ -50,6 +50,19 @@ def test_a_line_that_is_none_is_named_and_nothing_is_written(tmp_path):
     assert path.read_bytes() == before
 
 
+def test_what_an_older_version_wrote_is_refused_with_a_remedy(tmp_path):
+    folder, path = release(tmp_path, "r1"), tmp_path / "ledger" / "flights.jsonl"
+    path.write_text(path.read_text().replace('"scale":"s"', '"boundary":{"ends_at":9}'))
+    with pytest.raises(ArtifactError, match=r"line 1.*publish under a new name"), open_output(tmp_path, "flights"):
+        pass
+    path.unlink()
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"version": 3', '"version": 2'))
+    with pytest.raises(ArtifactError, match=r"version.*the version that wrote it"), open_output(tmp_path, "flights"):
+        pass
+    assert not path.exists()
+
+
 def test_a_release_of_an_earlier_date_is_published_and_does_not_become_current(tmp_path):
     newer = release(tmp_path, "r2", day="2026-01-02")
     older = release(tmp_path, "r1", day="2026-01-01")

@@ -14,7 +14,12 @@ from evaluation.statistics import Z_95
 from evaluation.tables import Tables
 from generators import TabularGenerator
 from pipeline.errors import UnsupportedError
+from pipeline.misfits import misfit_rows
+from pipeline.schema import Schema
 from pipeline.seeds import numpy_rng
+from pipeline.source import load
+
+from .inputs import loosened
 
 MOST_ROWS = 500
 """Of each table; the interval says what that is worth. A flow scores some 100 rows per second and core."""
@@ -54,7 +59,24 @@ def likelihood_of(generator: TabularGenerator, tables: Tables, *, seed: int) -> 
 def _surprise(generator: TabularGenerator, table: pa.Table, seed: int, role: str) -> FloatArray:
     """Return the nats of a random part of the rows; infinite where a row is impossible."""
     rows = numpy_rng(seed, "likelihood", role).permutation(table.num_rows)[:MOST_ROWS]
-    return -generator.log_density(table.take(pa.array(np.sort(rows))), seed=seed).values
+    taken = load(table.take(pa.array(np.sort(rows)))).under(loosened(generator.schema))
+    kept = _kept(taken, generator.schema)
+    nats = np.full(len(taken), np.inf)
+    if kept.any():
+        nats[kept] = -generator.log_density(taken.filter(pa.array(kept)), seed=seed).values
+    return nats
+
+
+def _kept(table: pa.Table, schema: Schema) -> npt.NDArray[np.bool_]:
+    """Say which rows keep the schema; no model of it draws another."""
+    kept = np.ones(len(table), np.bool_)
+    for column in schema.columns:
+        if column.name in table.column_names:
+            kept &= ~misfit_rows(column, table[column.name])
+    for constraint in schema.constraints:
+        if set(constraint.names) <= set(table.column_names):
+            kept &= ~constraint.broken(table)
+    return kept
 
 
 def _possible(nats: FloatArray) -> FloatArray:

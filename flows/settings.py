@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
@@ -27,6 +27,7 @@ from .decision import ScheduleSection
 from .duration import parse_seconds
 
 Seconds = Annotated[float, BeforeValidator(parse_seconds)]
+AnyConfig = TypeVar("AnyConfig", bound=Config)
 SECRETIVE = ("source.uri", "source.options", "sinks", "alert")
 """Settings that may hold a password: what is wrong with them is said, what they hold is not."""
 
@@ -121,6 +122,18 @@ class RunConfig(Config):
         return source
 
 
+class Judging(Config):
+    """What an evaluation of tables is told: the two sections of a job's config that judge what was drawn."""
+
+    evaluation: EvaluationSection = EvaluationSection()
+    gates: Gates = Gates()
+
+    def with_target(self, target: str | None) -> Judging:
+        """Return the same with this target, or with its own where None."""
+        named = {} if target is None else {"target": target}
+        return self.model_copy(update={"evaluation": self.evaluation.model_copy(update=named)})
+
+
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a config file and lay the overrides, each "section.key=value", over it.
 
@@ -135,6 +148,25 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     return _anchored(build_config(settings, origin=str(path)), path.resolve().parent)
 
 
+def load_judging(path: Path | None, overrides: Sequence[str] = ()) -> Judging:
+    """Read `[evaluation]` and `[gates]` of a config file, which may hold a whole job, and lay the overrides over them.
+
+    Raises:
+        ConfigError: as `load_config`; or an override is of another section.
+
+    Example:
+        >>> load_judging(None, ["evaluation.privacy.secrets=['income']"]).evaluation.privacy.secrets
+        ('income',)
+    """
+    origin = "the settings" if path is None else str(path)
+    others = RunConfig.model_fields.keys() - Judging.model_fields.keys()
+    settings = {} if path is None else {name: part for name, part in _read_toml(path).items() if name not in others}
+    for override in overrides:
+        _refuse_other_section(override)
+        _lay_over(settings, override)
+    return _validated(Judging, settings, origin)
+
+
 def build_config(settings: dict[str, Any], *, origin: str) -> RunConfig:
     """Validate settings; `origin` names where they come from in the message.
 
@@ -146,8 +178,12 @@ def build_config(settings: dict[str, Any], *, origin: str) -> RunConfig:
         Traceback (most recent call last):
         pipeline.errors.ConfigError: tabmint.toml: "sede" is not a setting; did you mean "seed"?
     """
+    return _validated(RunConfig, settings, origin)
+
+
+def _validated(kind: type[AnyConfig], settings: dict[str, Any], origin: str) -> AnyConfig:
     try:
-        return RunConfig.model_validate(settings)
+        return kind.model_validate(settings)
     except ValidationError as error:
         raise explain(error, origin) from None
 
@@ -216,6 +252,13 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError("a config file must exist", actual=f'nothing at "{path}"', remedy=remedy) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f'"{path}" must be a readable TOML file', actual=str(error)) from error
+
+
+def _refuse_other_section(override: str) -> None:
+    section = override.partition("=")[0].partition(".")[0].strip()
+    if section not in Judging.model_fields:
+        rule = f"an evaluation of tables has settings of {' and '.join(Judging.model_fields)}"
+        raise ConfigError(rule, actual=f'"{section}"', remedy="such as --set evaluation.budget_s=30m")
 
 
 def _lay_over(settings: dict[str, Any], override: str) -> None:

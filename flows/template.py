@@ -49,6 +49,9 @@ budget = "{budget:g}s"   # the most time to train for
 [evaluation]
 # target = {target}   # what downstream models predict
 {candidates}# budget_s = "30m"   # no metric begins later; a gate on one that is missing fails; no limit unless given
+# privacy.secrets = ["income"]   # what an attacker wants to infer; chosen from the columns unless given
+# privacy.linkable = [["age"], ["income"]]   # what two parties hold; linkability is tested only where given
+# privacy.quasi_identifiers = [["age", "postcode"]]   # what together may point to a person
 
 [gates]   # the table is published only if no gate fails; "off" switches one off
 {gates}

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pipeline.codecs.codec import MID, Codec
 from pipeline.codecs.numeric import NumericCodec
 from pipeline.codecs.parts import take_apart
-from pipeline.columns import Column
+from pipeline.columns import Column, undeclared
 from pipeline.conform import conform
 from pipeline.constrained import ConstrainedTransform
 from pipeline.constraints.joint import Joint
@@ -25,11 +25,6 @@ from pipeline.encoded import BoolArray, Encoded, FloatArray
 from pipeline.errors import SchemaError
 from pipeline.schema import Schema, quoted
 from pipeline.source import load
-
-UNDECLARED = {
-    "nullable": True, "minimum": None, "maximum": None, "decimals": None, "step": 1, "levels": None, "resolution": "ns",
-}  # fmt: skip
-"""What a column must not declare for its odd values to be read rather than refused."""
 
 
 @dataclass(frozen=True)
@@ -159,12 +154,7 @@ def _modelled(transform: ConstrainedTransform, table: pa.Table | pd.DataFrame) -
     if absent := [name for name in names if name not in loaded.column_names]:
         rule, remedy = "rows to be judged need every modelled column", "add them; cells may be missing"
         raise SchemaError(rule, actual=f"no {', '.join(quoted(absent))}", remedy=remedy)
-    return conform(loaded.select(names), Schema(columns=tuple(map(_undeclared, map(transform.schema.column, names)))))
-
-
-def _undeclared(column: Column) -> Column:
-    allowed = {name: value for name, value in UNDECLARED.items() if name in type(column).model_fields}
-    return column.model_copy(update=allowed)
+    return conform(loaded.select(names), Schema(columns=tuple(map(undeclared, map(transform.schema.column, names)))))
 
 
 def _part_arrays(column: Column, table: pa.Table) -> tuple[pa.Array, ...]:

@@ -108,6 +108,9 @@ def _damage_refused(path: Path) -> Iterator[None]:
 
 def _read_state(path: Path) -> dict[str, Any]:
     remedy = "fit again with this version"
+    if not path.is_file():
+        rule, remedy = f"{path.parent} must be a model's folder", "name one that tabmint fit or save has written"
+        raise ArtifactError(rule, actual=f"no {path.name} in it", remedy=remedy)
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -247,3 +247,19 @@ Column = Annotated[
     Continuous | Integer | Categorical | Boolean | Timestamp | Date | Duration | Identifier | Text | Constant,
     Field(discriminator="kind"),
 ]
+
+UNDECLARED = {
+    "nullable": True, "minimum": None, "maximum": None, "decimals": None, "step": 1, "levels": None, "resolution": "ns",
+}  # fmt: skip
+"""What a column must not declare for its odd values to be read rather than refused."""
+
+
+def undeclared(column: Column) -> Column:
+    """Return a column of the same kind and type that promises nothing about its values.
+
+    Example:
+        >>> undeclared(Integer(name="age", arrow="int64", minimum=0)).minimum is None
+        True
+    """
+    allowed = {name: value for name, value in UNDECLARED.items() if name in type(column).model_fields}
+    return column.model_copy(update=allowed)

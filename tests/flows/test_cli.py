@@ -7,11 +7,17 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from evaluation.report import Report
 from flows.cli import COMMANDS, main
 from flows.cli.outcome import outcome_of
+from generators import TabularGenerator, WGANGPConfig, WGANGPTraining, generator_config
 from pipeline import errors
+from pipeline.artifact import stage
+from pipeline.fingerprint import fingerprint
+from pipeline.inference import infer
 from pipeline.publish import current
 from pipeline.source import read
+from tests.evaluation.mixed_table import draw
 
 NAMES = [command.__name__.replace("_", "-") for command in COMMANDS]
 
@@ -242,13 +248,21 @@ def test_a_damaged_model_is_refused(model, capsys):
     assert "generator.json" in capsys.readouterr().err
 
 
-@pytest.mark.slow
-def test_evaluate_judges_tables_of_any_tool(here, people, capsys):
+@pytest.fixture
+def halves(here, people):
+    """The first tokens of an evaluation of the people's two halves."""
     pa.csv.write_csv(people.slice(0, 150), here / "train.csv")
     pa.csv.write_csv(people.slice(150), here / "holdout.csv")
-    tables = ["--train", "train.csv", "--holdout", "holdout.csv"]
-    tokens = ["evaluate", *tables, "--synthetic", "train.csv", "--target", "income", "-o", "report", "--json"]
-    assert main(tokens) == 3
+    return ["evaluate", "--train", "train.csv", "--holdout", "holdout.csv", "-o", "report", "--json"]
+
+
+def report_of(folder):
+    return Report.model_validate_json((folder / "report" / "report.json").read_bytes())
+
+
+@pytest.mark.slow
+def test_evaluate_judges_tables_of_any_tool(here, halves, capsys):
+    assert main([*halves, "--synthetic", "train.csv", "--target", "income"]) == 3
     result = last_json(capsys)
     assert result["verdict"] == "FAIL" and result["failures"]
     report = json.loads((here / "report" / "report.json").read_text())
@@ -265,3 +279,142 @@ def test_evaluate_refuses_what_cannot_be_compared(here, people, capsys, syntheti
     assert main(["evaluate", *tables, "--target", target, "-o", "report"]) == 2
     assert said in capsys.readouterr().err
     assert not (here / "report").exists()
+
+
+def test_evaluate_takes_evaluation_and_gates_of_a_jobs_config(here, halves, capsys):
+    judge = [*halves, "--synthetic", "holdout.csv", "--config", "tabmint.toml"]
+    assert main(judge) == 0
+    assert last_json(capsys)["verdict"] == "PASS"
+    assert [gate.name for gate in report_of(here).judged()] == ["shape_error"]
+    assert main([*judge, "--set", "gates.shape_error={at_most = -1.0}"]) == 3
+    result = last_json(capsys)
+    assert (result["status"], result["exit_code"], len(result["failures"])) == ("refused", 3, 1)
+    judge.remove("--json")
+    assert main(judge) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Verdict    PASS, 0 of 1 gates failed",
+        "Report     report/report.html",
+    ]
+
+
+JUDGE_PRIVACY = """
+[evaluation]
+families = ["privacy"]
+budget_s = "5m"
+
+[evaluation.privacy]
+linkable = [["income", "spent", "visits"], ["city", "since", "member"]]
+secrets = ["income"]
+
+[gates]
+"""
+
+
+@pytest.mark.slow
+def test_evaluate_judges_declared_privacy_and_a_review_is_refused_only_where_that_is_asked(here, config_path, capsys):
+    gates = "".join(line for line in config_path.read_text().splitlines(keepends=True) if '= "off"' in line)
+    on = gates.replace('g1_copies = "off"\n', "")
+    (here / "judge.toml").write_text(JUDGE_PRIVACY + on + 'shape_error = "off"\n')
+    train = draw(600, 1)
+    one_copy = pa.concat_tables([draw(599, 3), train.slice(0, 1)])
+    for name, table in (("train", train), ("holdout", draw(600, 2)), ("synthetic", one_copy)):
+        pq.write_table(table, here / f"{name}.parquet")
+    paths = [word for name in ("train", "holdout", "synthetic") for word in (f"--{name}", f"{name}.parquet")]
+    judge = ["evaluate", *paths, "--config", "judge.toml", "-o", "report"]
+    assert main([*judge, "--json"]) == 0
+    result = last_json(capsys)
+    assert (result["status"], result["verdict"], len(result["reviews"])) == ("done", "REVIEW", 1)
+    inference = next(test for test in report_of(here).privacy if test.name == "g7_inference")
+    subjects = {part.subject for part in inference.parts}
+    assert {"linkability", "inference of income"} <= subjects and "inference of spent" not in subjects
+    assert main([*judge, "--set", "gates.review=refuse"]) == 3
+    shown = capsys.readouterr().out
+    assert "REVIEW, 0 of 1 gates failed" in shown and "Refused" in shown
+
+
+@pytest.mark.parametrize(
+    ("section", "settings", "said"),
+    [
+        ("evalation", [], 'did you mean "evaluation"?'),
+        ("evaluation", ["evaluation.budgets=3m"], 'did you mean "evaluation.budget_s"?'),
+        ("evaluation", ["source.uri=postgresql://me:hunter2@host/db"], 'found "source"'),
+        ("evaluation", ["seed=3"], 'found "seed"'),
+    ],
+)
+def test_evaluate_refuses_a_setting_that_it_does_not_have(here, halves, capsys, section, settings, said):
+    (here / "judge.toml").write_text(f"[{section}]\ndetection_rows = 1000\n")
+    words = [word for setting in settings for word in ("--set", setting)]
+    assert main([*halves, "--synthetic", "holdout.csv", "--config", "judge.toml", *words]) == 2
+    error = capsys.readouterr().err
+    assert said in error and "hunter2" not in error
+    assert not (here / "report").exists()
+
+
+def test_evaluate_with_a_model_tells_of_the_model_and_of_everything_given(here, model, halves, people):
+    assert main([*halves, "--synthetic", "holdout.csv", "--config", "tabmint.toml", "--model", "people.model"]) == 0
+    report = report_of(here)
+    assert report.likelihood is not None
+    assert [(nats.table, nats.n_rows) for nats in report.likelihood.nats] == [
+        ("train", 150),
+        ("holdout", 150),
+        ("synthetic", 150),
+    ]
+    assert report.run.generator == "independent" and report.run.created and report.run.versions["tabmint"]
+    assert report.notes == ("The model was first fitted to 300 rows; the train table has 150.",)
+    schema = infer(people)
+    train, holdout = (fingerprint(people.slice(start, 150).cast(schema.arrow())) for start in (0, 150))
+    given = [(one.role, one.name, one.sha256) for one in report.run.given[:3]]
+    assert given == [
+        ("train", "train.csv", train),
+        ("holdout", "holdout.csv", holdout),
+        ("synthetic", "holdout.csv", holdout),
+    ]
+    assert (report.run.given[3].role, report.run.given[3].name) == ("model", "people.model")
+    assert train in (here / "report" / "report.html").read_text()
+
+
+def test_evaluate_with_a_model_without_a_density_shows_its_training_alone(here, halves, people):
+    config = WGANGPConfig(members=1, width=16, critic_width=16, training=WGANGPTraining(steps=2, n_validations=1))
+    TabularGenerator(config).fit(people.slice(0, 150)).save(here / "gan.model")
+    assert main([*halves, "--synthetic", "holdout.csv", "--config", "tabmint.toml", "--model", "gan.model"]) == 0
+    report = report_of(here)
+    assert report.likelihood is None and report.training and report.run.generator == "wgan_gp"
+    assert report.run.fit_s is not None
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("none.model", "none.model"),
+        ("other.model", 'the train table must fit the model; found column "city" is not in the schema'),
+        ("sealed", "sealed must be a model's folder"),
+    ],
+)
+def test_evaluate_refuses_a_wrong_model_before_anything_is_measured(
+    here, halves, people, capsys, monkeypatch, folder, said
+):
+    TabularGenerator(generator_config("independent")).fit(people.drop_columns(["city"])).save(here / "other.model")
+    with stage(here / "sealed") as sealed:
+        (sealed / "report.json").write_text("{}")
+    monkeypatch.setattr("flows.judging.judge_tables", None)
+    assert main([*halves, "--synthetic", "holdout.csv", "--model", folder]) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err and json.loads(captured.out)["exit_code"] == 2
+    assert not (here / "report").exists()
+
+
+def test_evaluate_measures_values_that_no_original_has_unless_a_schema_forbids_them(
+    here, model, halves, people, capsys
+):
+    foreign = {"age": pa.array([None, *range(149)]), "income": pa.array([None] * 10 + [-1.23456] * 140)}
+    pq.write_table(pa.table({**{name: people[name].slice(0, 150) for name in ("sex", "city")}, **foreign}), "f.parquet")
+    judge = [*halves, "--synthetic", "f.parquet", "--config", "tabmint.toml", "--set", "gates.shape_error=off"]
+    assert main(judge) == 0
+    columns = {column.name: column.nullable for column in report_of(here).schema_columns}
+    assert columns == {"sex": False, "city": False, "age": True, "income": True}
+    assert main([*judge, "--model", "people.model"]) == 0
+    nats = {one.table: one.n_impossible for one in report_of(here).likelihood.nats}
+    assert nats == {"train": 0, "holdout": 0, "synthetic": 141}
+    infer(people).write("schema.json")
+    assert main([*judge, "--schema", "schema.json"]) == 2
+    assert 'the synthetic table must fit the schema; found column "age": 1 value missing' in capsys.readouterr().err

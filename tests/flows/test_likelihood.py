@@ -18,7 +18,10 @@ from generators import (
     WGANGPTraining,
     generator_config,
 )
+from pipeline.columns import Integer
+from pipeline.constraints import Inequality
 from pipeline.inference import infer
+from pipeline.schema import Schema
 
 
 def coins(n, seed, heads=0.75):
@@ -53,6 +56,21 @@ def test_rows_that_the_model_takes_for_impossible_are_counted_and_left_out():
     found = likelihood(generator_config("independent"), train, edge, train)
     assert [nats.n_impossible for nats in found.nats] == [0, 50, 0]
     assert all(math.isfinite(nats.mean) for nats in found.nats)
+
+
+def test_rows_that_break_the_schema_of_the_model_are_impossible_rows():
+    schema = Schema(
+        columns=tuple(Integer(name=name, arrow="int64", minimum=0) for name in ("low", "high")),
+        constraints=(Inequality(columns=("low", "high")),),
+    )
+    low = np.random.default_rng(0).integers(0, 5, 200)
+    train = pa.table({"low": low, "high": low + 1})
+    odd = pa.table({"low": [-1] * 10 + [3] * 20 + [2] * 70, "high": [1] * 30 + [3] * 70})
+    generator = TabularGenerator(generator_config("independent")).fit(train, schema)
+    found = likelihood_of(generator, Tables(schema, train, train, odd), seed=0)
+    assert [nats.n_impossible for nats in found.nats] == [0, 0, 30]
+    none = likelihood_of(generator, Tables(schema, train, train, odd.slice(0, 30)), seed=0)
+    assert none.nats[2].n_impossible == none.nats[2].n_rows == 30
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from flows.settings import GeneratorSection, RunConfig, build_config, load_config, setting_names
+from flows.settings import GeneratorSection, RunConfig, build_config, load_config, load_judging, setting_names
 from pipeline.errors import ConfigError
 
 LEAST = {"name": "a", "source": {"path": "a.csv"}}
@@ -132,3 +132,12 @@ def test_what_begins_with_a_placeholder_is_not_taken_for_a_relative_path(config_
 def test_a_webhook_of_another_scheme_is_refused_before_the_run(config_path):
     with pytest.raises(ConfigError, match="https or http"):
         load_config(config_path, ("alert.webhook=ftp://hooks.example/t0ken",))
+
+
+def test_what_judges_tables_is_that_of_the_job_whatever_else_the_file_holds(config_path):
+    config, judging = load_config(config_path), load_judging(config_path)
+    assert (judging.evaluation, judging.gates) == (config.evaluation, config.gates)
+    overrides = ("evaluation.target=age", "gates.review=refuse", "evaluation.privacy.linkable=[['age'], ['city']]")
+    config, judging = load_config(config_path, overrides), load_judging(config_path, overrides)
+    assert (judging.evaluation, judging.gates) == (config.evaluation, config.gates)
+    assert (judging.with_target(None).evaluation.target, judging.with_target("sex").evaluation.target) == ("age", "sex")

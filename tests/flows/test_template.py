@@ -27,7 +27,7 @@ def test_any_file_gives_a_name_that_a_job_may_have(text):
 
 def test_every_setting_that_the_template_shows_exists(people, tmp_path):
     text = config_text(file="tabmint.toml", path="people.parquet", schema_file="schema.json", schema=infer(people))
-    shown = re.sub(r"^# (\w+ = |\[\[)", r"\1", text, flags=re.MULTILINE)
+    shown = re.sub(r"^# ([\w.]+ = |\[\[)", r"\1", text, flags=re.MULTILINE)
     (tmp_path / "tabmint.toml").write_text(shown)
     config = load_config(tmp_path / "tabmint.toml")
     assert (config.evaluation.target, config.sample.rows, config.split.holdout) == ("income", 10000, 0.2)
@@ -35,6 +35,9 @@ def test_every_setting_that_the_template_shows_exists(people, tmp_path):
     assert config.gates == default.gates  # the bounds shown are the default ones
     assert (config.drift, config.schedule) == (default.drift, default.schedule)
     assert config.alert == default.alert.model_copy(update={"webhook": "${TABMINT_WEBHOOK}"})
+    privacy = config.evaluation.privacy
+    assert (privacy.secrets, privacy.linkable) == (("income",), (("age",), ("income",)))
+    assert privacy.quasi_identifiers == (("age", "postcode"),)
     assert config.evaluation.budget_s == 1800 and [sink.kind for sink in config.sinks] == ["folder", "postgresql"]
 
 

@@ -49,7 +49,8 @@ class Unmeasured(Config):
     """A metric that could not be computed, with the reason. It is never zero and never skipped.
 
     `applicable` is False only where a declaration leaves nothing to measure (no target is declared, no column is
-    nullable). A gate on it is then not applicable; on every other unmeasured metric a gate fails.
+    nullable) or hardly a record is unique that an attack could point to. A gate on it is then not applicable; on every
+    other unmeasured metric a gate fails.
     """
 
     kind: Literal["unmeasured"] = "unmeasured"

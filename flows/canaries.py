@@ -1,12 +1,15 @@
 """A twin of a job that learns invented rows beside the real ones, to see whether they come back (G6).
 
 The twin learns and draws with the job's own settings. It works apart from the releases of its output, under
-`<root>/.canaries`, and nothing of it stays: neither model nor table is kept, and none can be published.
+`<root>/.canaries-<name>`, and nothing of it stays: neither model nor table is kept, and none can be published. After a
+failure or an interruption it clears up too; what a killed process leaves, the next twin of the output removes.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pyarrow.parquet as pq
 
@@ -17,7 +20,7 @@ from pipeline.seeds import substream
 
 from . import steps
 from .comparison import plan_of
-from .job import open_job
+from .job import Job, open_job
 from .learning import new_generator, shown
 from .progress import Display, Silent
 from .settings import AlertSection, RunConfig
@@ -38,9 +41,7 @@ def try_canaries(config: RunConfig, display: Display | None = None, *, n: int = 
         TrainingError: training failed.
         PublishError: another twin of the same output is under way.
     """
-    apart = config.output.model_copy(update={"root": config.output.root / ".canaries"})
-    alone = config.model_copy(update={"output": apart, "alert": AlertSection(), "sinks": ()})
-    with open_job(alone, display or Silent()) as job:
+    with _twin(config, display or Silent()) as job:
         ingested = steps.ingest(job)
         parts = steps.split(job, ingested, plan_of(job, ingested))
         train = pq.read_table(parts.train.verified())
@@ -54,6 +55,19 @@ def try_canaries(config: RunConfig, display: Display | None = None, *, n: int = 
         with job.display.step("sample"):
             drawn = generator.sample(planted.num_rows, seed=job.seed)
         with job.display.step("evaluate"):
-            test, _ = canary_test(drawn, canaries, schema)
-    shutil.rmtree(apart.root)
-    return test
+            return canary_test(drawn, canaries, schema)[0]
+
+
+@contextmanager
+def _twin(config: RunConfig, display: Display) -> Iterator[Job]:
+    """Open a job apart, and remove all that it leaves; a twin that is under way already is left alone."""
+    apart = config.output.model_copy(update={"root": config.output.root / f".canaries-{config.name}"})
+    alone = config.model_copy(update={"output": apart, "alert": AlertSection(), "sinks": ()})
+    held = False
+    try:
+        with open_job(alone, display, resumed=False) as job:
+            held = True
+            yield job
+    finally:
+        if held:
+            shutil.rmtree(apart.root)

@@ -72,14 +72,15 @@ class Job:
 
 @contextmanager
 def open_job(
-    config: RunConfig, display: Display, *, on: date | None = None, forced: Action | None = None
+    config: RunConfig, display: Display, *, on: date | None = None, forced: Action | None = None, resumed: bool = True
 ) -> Iterator[Job]:
     """Hold the output, yield a job with its working folder, and remove that folder at the end.
 
     A run without a date belongs to today's and takes the root seed as it is. After a failure the working folder stays
     for the next run of the same date, which goes on from it; the error's notes name it. Refusals and bad input leave
-    none: the former leave their report in quarantine. The ledger gets a line for each end that a step does not write.
-    Whoever the config names is told of every end but success and an interruption.
+    none, nor does a job that is not to be `resumed`: the first leave their report in quarantine. The ledger gets a line
+    for each end that a step does not write. Whoever the config names is told of every end but success and an
+    interruption.
 
     Raises:
         ConfigError: the output cannot be written.
@@ -101,7 +102,7 @@ def open_job(
             raise
         except BaseException as error:
             _enter(job, error, named(error))
-            if isinstance(error, InputError):
+            if isinstance(error, InputError) or not resumed:
                 shutil.rmtree(job.folder)
             else:
                 _keep(job.folder, error)

@@ -22,8 +22,20 @@ CONCEPTS: dict[str, Term] = {
     ),
     "interval": Term(
         "Interval",
-        "How far chance in the rows at hand moves the number: a 95 % interval unless a rule names another level.",
+        (
+            "How far chance in the rows at hand moves the number: a 95 % interval unless a rule names another level, "
+            "and where the number is the strongest of several attacks, one so wide that all of theirs hold together "
+            "(Bonferroni)."
+        ),
         "It knows nothing of errors that more rows would not cure, such as a holdout from another year.",
+    ),
+    "p_value": Term(
+        "p-value",
+        (
+            "How often chance alone would show at least as much against the table: near 0 chance hardly explains it, "
+            "and 1 is harmless."
+        ),
+        "It is not the probability of a leak, nor its size, and with few rows a large one proves nothing.",
     ),
     "ceiling": Term(
         "Ceiling",
@@ -44,6 +56,38 @@ CONCEPTS: dict[str, Term] = {
         "Detection limit",
         "The smallest leak of a stated kind that a test would have seen with these row counts.",
         "Below it the test is blind, and a pass says nothing.",
+    ),
+    "joint_error": Term(
+        "Joint error",
+        (
+            "How far the shares of the combinations of two columns' values lie from train's, numbers in bins: half the "
+            "summed differences, from 0 (equal) to 1."
+        ),
+        "With few rows and many combinations chance keeps it above 0, and what happens inside a bin is lost.",
+    ),
+    "giveaway": Term(
+        "Giveaway",
+        (
+            "A column by which the detector tells synthetic rows from holdout rows; its importance is the AUC that the "
+            "detector loses when the column's cells are shuffled."
+        ),
+        "Columns that say the same stand in for each other, so that both can look harmless.",
+    ),
+    "nats": Term(
+        "Nats per row",
+        (
+            "How surprising rows are to the model: the mean negative logarithm of their density, in which 0.69 more "
+            "make a row half as likely."
+        ),
+        "Impossible rows are left out of the mean, and figures of different models compare only in the same units.",
+    ),
+    "likelihood_difference": Term(
+        "Holdout less train, holdout less synthetic",
+        (
+            "Differences in nats per row: the first shows whether the model knows the rows it learned from better than "
+            "others like them, the second whether it is surer of its own rows than of original ones."
+        ),
+        "Both are averages, so that a few rows known by heart among many hardly move them.",
     ),
     "together": Term(
         "Releases together",
@@ -91,7 +135,7 @@ VERDICTS: dict[str, Term] = {
     ),
     "NOT APPLICABLE": Term(
         "NOT APPLICABLE",
-        "What was declared about the table leaves nothing to test.",
+        "What was declared about the table, or what its rows have in common, leaves nothing to test.",
         "A declaration that is wrong or missing leaves a risk untested.",
     ),
     "OFF": Term(

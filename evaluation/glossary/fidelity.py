@@ -27,8 +27,8 @@ MARGINALS: dict[str, Term] = {
     ),
     "wasserstein": Term(
         "Wasserstein",
-        "How far a column's mass must be moved to match train's, over train's range.",
-        "One far outlier stretches the range and makes every other error look small.",
+        "How far a column's mass must be moved to match train's, over train's range from 2.5 % to 97.5 %.",
+        "Many small moves and a few long ones look alike, and values far outside that range can take it above 1.",
     ),
     "missing_pattern_error": Term(
         "Missing pattern error",

@@ -14,7 +14,8 @@ PRIVACY_TESTS: dict[str, Term] = {
         "G1 Copies",
         (
             "Whether synthetic rows repeat records that only train has more often than records that only holdout has, "
-            "in every cell, in all but one, with every number a little off, or in the declared quasi-identifiers."
+            "in every cell, in all but one, with every number a little off, or in the declared quasi-identifiers, and, "
+            "where hardly a record is unique, in combinations that few rows share."
         ),
         "A copy with two other levels, or two numbers off by more than 1 % of their range, is left to other tests.",
     ),

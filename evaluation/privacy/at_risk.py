@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..features import Frames
+from ..report import GateVerdict
 from ..statistics import IntArray
 from .records import RowKeys
 
 MIN_AT_RISK = 200
+MIN_CONTROLS = 150
+"""So few others may stand beside 200 of train at risk by chance where both tables are alike; fewer are too few rows."""
 MIN_SYNTHETIC = 100
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why records cannot be attacked: NOT APPLICABLE where few are at risk, NOT TESTABLE where evidence is wanting."""
+
+    verdict: GateVerdict
+    reason: str
+
+    @property
+    def applicable(self) -> bool:
+        """Whether there is something to attack."""
+        return self.verdict != "NOT APPLICABLE"
 
 
 def unique_records(frames: Frames, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
@@ -34,6 +52,22 @@ def copied_share(frames: Frames) -> float:
     return float(-np.expm1(frames.synthetic.n_rows * np.log1p(-1.0 / max(frames.train.n_rows, 2))))
 
 
-def too_few(n: int) -> str:
-    """Return why `n` records a side are too few to attack, or nothing."""
-    return "" if n >= MIN_AT_RISK else f"{n} records a side are unique and can be attacked; {MIN_AT_RISK} are needed."
+def obstacle(n_at_risk: int, n_attacked: int) -> Obstacle | None:
+    """Return why records cannot be attacked, or None where they can.
+
+    Args:
+        n_at_risk: how many train rows no other original row equals.
+        n_attacked: how many of them, and as many of holdout, can be attacked.
+
+    Example:
+        >>> [found and found.verdict for found in (obstacle(12, 12), obstacle(9_000, 40), obstacle(9_000, 800))]
+        ['NOT APPLICABLE', 'NOT TESTABLE', None]
+
+    """
+    if n_at_risk < MIN_AT_RISK:
+        told = f"{n_at_risk} records of train differ from every other original row, fewer than the {MIN_AT_RISK} that"
+        return Obstacle("NOT APPLICABLE", f"{told} an attack is judged on; whoever shares all cells is not betrayed.")
+    if n_attacked < MIN_CONTROLS:
+        told = f"{n_attacked} records a side are unique and can be attacked; {MIN_CONTROLS} are needed."
+        return Obstacle("NOT TESTABLE", f"{told} Of train {n_at_risk:,} are unique, so the holdout is too small.")
+    return None

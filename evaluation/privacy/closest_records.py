@@ -14,6 +14,7 @@ from ..measurement import Interval
 from ..report import GateVerdict, PrivacyTest, TestPart
 from ..statistics import Z_95, BoolArray, Estimate, FloatArray
 from .decisions import (
+    DRAWS_PER_PERMUTATION,
     FAIL_BELOW,
     REVIEW_BELOW,
     TOLERATED_SHARE,
@@ -37,8 +38,6 @@ TAIL = 0.01
 ALONE = (0.01, 0.05)
 """Shares of the synthetic rows that stand out most by being near to one record and far from the next."""
 EVERYWHERE, CLOSEST = "all synthetic rows", f"rows as close as one holdout row in {1 / TAIL:.0f}"
-DRAWS_PER_PERMUTATION = 100
-"""Rows of equal weight are relabelled as one number, so a configured permutation costs little and is drawn often."""
 Z_99, Z_POWER = 2.5758293035489004, 1.6448536269514722
 RULE = (
     f"PASS: p >= {REVIEW_BELOW:g}, and upper 95 % share <= {TOLERATED_SHARE:g} where the rows are enough to show it; "

@@ -20,6 +20,8 @@ REVIEW_BELOW = 0.01
 TOLERATED_SHARE = 0.52
 """A share of near rows that a generator of any quality has: what may pass is not refused for being certain."""
 MIN_HOLDOUT = 500
+DRAWS_PER_PERMUTATION = 100
+"""Rows of equal weight are relabelled as one number, so a configured permutation costs little and is drawn often."""
 WORST_FIRST: tuple[GateVerdict, ...] = ("FAIL", "REVIEW", "NOT TESTABLE", "PASS", "NOT APPLICABLE", "OFF")
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from pipeline.seeds import numpy_rng
 
 from ..config import EvaluationConfig
@@ -16,17 +14,21 @@ from ..metric import Definition
 from ..report import PrivacyTest, TestPart
 from ..statistics import BoolArray, IntArray, Interval
 from ..wording import percent
-from .at_risk import MIN_AT_RISK, MIN_SYNTHETIC, unique_records
+from .at_risk import MIN_AT_RISK, MIN_SYNTHETIC, Obstacle, obstacle, unique_records
 from .attribute_inference import chosen_secrets, guesses
 from .decisions import WORST_FIRST, too_few_rows, undecided
 from .linkability import linked
 from .neighbours import Space
-from .simultaneous import corrected_level, excess_risk, judged, z
+from .simultaneous import ALL_HOLD, corrected_level, excess_risk, judged, z
 from .singling_out import Isolation, by_one_column, by_several_columns
 
 SOURCE = "Article 29 Working Party 2014, Opinion 05/2014 (WP216), sec. 2.2; interval by Katz et al. 1978"
-ATTRIBUTE = Definition("attribute_inference_risk", "privacy", 0.0, 1.0, "largest over the secrets; " + SOURCE)
-SINGLING = Definition("singling_out_risk", "privacy", 0.0, 1.0, "larger of one and several columns; " + SOURCE)
+ATTRIBUTE = Definition(
+    "attribute_inference_risk", "privacy", 0.0, 1.0, f"largest over the secrets; {ALL_HOLD}; {SOURCE}"
+)
+SINGLING = Definition(
+    "singling_out_risk", "privacy", 0.0, 1.0, f"larger of one and several columns; {ALL_HOLD}; {SOURCE}"
+)
 LINKING = Definition("linkability_risk", "privacy", 0.0, 1.0, SOURCE)
 ALL = (ATTRIBUTE, SINGLING, LINKING)
 
@@ -46,6 +48,10 @@ RULE = (
     f"FAIL: an interval corrected for all comparisons begins above {LIMIT}"
 )
 NOT_LINKED = "No two groups of columns are declared that two parties might hold."
+ONE_COLUMN = "There is one column only, so nothing is known to infer it from."
+FEW_CONDITIONS = f"Fewer than {MIN_CONDITIONS} conditions single out one synthetic row."
+
+Records = tuple[IntArray, IntArray]
 
 
 def inference_test(
@@ -55,23 +61,26 @@ def inference_test(
 
     Attribute inference and linkability attack records that are unique in train and holdout together, in equal numbers
     on both sides. Singling out tries conditions on equally many rows of either. Secrets are those declared, or else the
-    three columns that a guess is least often right about.
+    three columns that a guess is least often right about. Where hardly a record of train is unique, only singling out
+    is tried, and only where conditions exist.
 
     Returns:
         The test, and the three risks; what holdout rows show is subtracted, so their ceilings are 0. The floors are
         those of a table of copies drawn from train, which tells all of each copied record.
 
     """
-    reason = _reason(frames, config)
-    found = [] if reason else _risks(frames, config, seed, MAX_ATTACKED)
+    if reason := _reason(frames, config):
+        return _untested(Obstacle("NOT TESTABLE", reason))
+    unique = unique_records(frames, numpy_rng(seed, "inference", "records"))
+    blocked = obstacle(len(unique[0]), min(len(each) for each in unique))
+    attacked = None if blocked else unique
+    found = _risks(frames, attacked, config, seed, MAX_ATTACKED)
     if not found:
-        reason = (
-            reason or f"Fewer than {MIN_AT_RISK} records are unique and fewer than {MIN_CONDITIONS} conditions exist."
-        )
-        return _untested(reason), tuple(definition.unmeasured(reason) for definition in ALL)
+        why = blocked or Obstacle("NOT TESTABLE", ONE_COLUMN)
+        return _untested(Obstacle(why.verdict, f"{why.reason} {FEW_CONDITIONS}"))
     copies = numpy_rng(seed, "inference", "copies").integers(frames.train.n_rows, size=frames.synthetic.n_rows)
-    floors = _risks(replace(frames, synthetic=frames.train.take(copies)), config, seed, FLOOR_RECORDS)
-    return _judged(found), tuple(_measurement(definition, found, floors, config) for definition in ALL)
+    floors = _risks(replace(frames, synthetic=frames.train.take(copies)), attacked, config, seed, FLOOR_RECORDS)
+    return _judged(found), tuple(_measurement(definition, found, floors, config, blocked) for definition in ALL)
 
 
 @dataclass(frozen=True)
@@ -120,15 +129,14 @@ def _undeclared(frames: Frames, config: EvaluationConfig) -> str:
     return "A group of linkable columns is empty." if config.privacy.linkable and not all(groups) else ""
 
 
-def _risks(frames: Frames, config: EvaluationConfig, seed: int, most: int) -> list[Risk]:
-    return [*_on_records(frames, config, seed, most), *_singling_out(frames, seed)]
+def _risks(frames: Frames, unique: Records | None, config: EvaluationConfig, seed: int, most: int) -> list[Risk]:
+    on_records = () if unique is None else _on_records(frames, unique, config, most)
+    return [*on_records, *_singling_out(frames, seed)]
 
 
-def _on_records(frames: Frames, config: EvaluationConfig, seed: int, most: int) -> Iterator[Risk]:
-    members, others = _records(frames, numpy_rng(seed, "inference", "records"), most)
+def _on_records(frames: Frames, unique: Records, config: EvaluationConfig, most: int) -> Iterator[Risk]:
+    members, others = _affordable(frames, unique, most)
     n = len(members)
-    if n < MIN_AT_RISK:
-        return
     records = frames.train.take(members).join(frames.holdout.take(others))
     pooled = frames.train.join(frames.holdout)
     if len(frames.features) > 1:
@@ -150,9 +158,9 @@ def _index(frames: Frames, name: str) -> int:
     return [feature.name for feature in frames.features].index(name)
 
 
-def _records(frames: Frames, rng: np.random.Generator, most: int) -> tuple[IntArray, IntArray]:
-    """Draw unique records of train and of holdout, in equal numbers."""
-    members, others = unique_records(frames, rng)
+def _affordable(frames: Frames, unique: Records, most: int) -> Records:
+    """Return unique records of train and of holdout, in equal numbers."""
+    members, others = unique
     affordable = int(WORK / (2 * frames.synthetic.n_rows * len(frames.features)))
     n = min(len(members), len(others), most, max(affordable, MIN_AT_RISK))
     return members[:n], others[:n]
@@ -224,11 +232,11 @@ def _detection_limit(found: list[Risk]) -> str:
 
 
 def _measurement(
-    definition: Definition, found: list[Risk], copied: list[Risk], config: EvaluationConfig
+    definition: Definition, found: list[Risk], copied: list[Risk], config: EvaluationConfig, blocked: Obstacle | None
 ) -> Measurement:
     own = [risk for risk in found if risk.definition is definition]
     if not own:
-        return _missing(definition, config)
+        return _missing(definition, config, blocked)
     worst = max(own, key=Risk.value)
     interval = worst.interval(corrected_level(len(own)))
     n_rows = worst.n + worst.n_control
@@ -236,13 +244,15 @@ def _measurement(
     return definition.measured(worst.value(), n_rows=n_rows, interval=interval, ceiling=0.0, floor=floor)
 
 
-def _missing(definition: Definition, config: EvaluationConfig) -> Measurement:
+def _missing(definition: Definition, config: EvaluationConfig, blocked: Obstacle | None) -> Measurement:
     if definition is LINKING and config.privacy.linkable is None:
         return definition.unmeasured(NOT_LINKED, applicable=False)
-    if definition is SINGLING:
-        return definition.unmeasured(f"Fewer than {MIN_CONDITIONS} conditions single out one synthetic row.")
-    return definition.unmeasured(f"Fewer than {MIN_AT_RISK} records a side are unique, or there is one column only.")
+    why = blocked or Obstacle("NOT TESTABLE", ONE_COLUMN)
+    reason = FEW_CONDITIONS if definition is SINGLING else why.reason
+    return definition.unmeasured(reason, applicable=why.applicable)
 
 
-def _untested(reason: str) -> PrivacyTest:
-    return undecided("g7_inference", "NOT TESTABLE", statistic=STATISTIC, rule=RULE, reason=reason)
+def _untested(why: Obstacle) -> tuple[PrivacyTest, tuple[Measurement, ...]]:
+    """Return that nothing was attacked, and the three risks without a number."""
+    test = undecided("g7_inference", why.verdict, statistic=STATISTIC, rule=RULE, reason=why.reason)
+    return test, tuple(definition.unmeasured(why.reason, applicable=why.applicable) for definition in ALL)

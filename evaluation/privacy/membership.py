@@ -17,15 +17,15 @@ from ..metric import Definition
 from ..report import PrivacyTest, TestPart
 from ..statistics import BoolArray, Estimate, FloatArray, IntArray, Interval, auc
 from ..wording import percent
-from .at_risk import MIN_SYNTHETIC, copied_share, too_few, unique_records
+from .at_risk import MIN_AT_RISK, MIN_SYNTHETIC, Obstacle, copied_share, obstacle, unique_records
 from .attacks import ATTACKS, Evidence
 from .decisions import WORST_FIRST, too_few_rows, undecided
 from .neighbours import Space
-from .simultaneous import corrected_level, judged, z
+from .simultaneous import ALL_HOLD, corrected_level, judged, z
 
 SOURCE = "Carlini et al. 2022, arXiv:2112.03570; attacks by van Breugel et al. 2023, arXiv:2302.12580, and others"
-TPR = Definition("membership_tpr", "privacy", 0.01, 1.0, "largest over the attacks, at 1 % FPR; " + SOURCE)
-AUC = Definition("membership_auc", "privacy", 0.5, 1.0, "largest over the attacks; " + SOURCE)
+TPR = Definition("membership_tpr", "privacy", 0.01, 1.0, f"largest over the attacks, at 1 % FPR; {ALL_HOLD}; {SOURCE}")
+AUC = Definition("membership_auc", "privacy", 0.5, 1.0, f"largest over the attacks; {ALL_HOLD}; {SOURCE}")
 
 FPR = 0.01
 MAX_ATTACKED = 5_000
@@ -53,7 +53,8 @@ def membership_test(
     """Attack train rows (members) and as many holdout rows, and judge the strongest of all attacks.
 
     Only records that are unique in train and holdout together are attacked. The holdout is cut in two: while records of
-    one half are attacked, the other half is what the attacker knows of the population.
+    one half are attacked, the other half is what the attacker knows of the population. Where hardly a record of train
+    is unique, the test does not apply.
 
     Returns:
         The test, and the largest true-positive rate and AUC; their ceilings are those of permuted labels, their floors
@@ -61,10 +62,10 @@ def membership_test(
 
     """
     del config  # the row counts follow from the tables
-    halves = [] if (reason := _reason(frames)) else _halves(frames, numpy_rng(seed, "membership", "rows"))
-    reason = reason or too_few(2 * len(halves[0].train))
-    if reason:
-        return _untested(reason), (TPR.unmeasured(reason), AUC.unmeasured(reason))
+    halves = _drawn(frames, numpy_rng(seed, "membership", "rows"))
+    if isinstance(halves, Obstacle):
+        reason, applicable = halves.reason, halves.applicable
+        return _untested(halves), tuple(each.unmeasured(reason, applicable=applicable) for each in (TPR, AUC))
     attacked = _attacked(frames, halves, seed)
     found = _strengths(attacked, numpy_rng(seed, "membership", "ties"))
     ceiling = _permuted(attacked, numpy_rng(seed, "membership", "labels"))
@@ -136,9 +137,17 @@ class Strength:
         )  # fmt: skip
 
 
-def _halves(frames: Frames, rng: np.random.Generator) -> list[Half]:
-    """Draw the rows of both turns; no record is attacked twice."""
+def _drawn(frames: Frames, rng: np.random.Generator) -> list[Half] | Obstacle:
+    """Draw the rows of both turns, or return why they cannot be."""
+    if reason := _reason(frames):
+        return Obstacle("NOT TESTABLE", reason)
     members, others = unique_records(frames, rng)
+    halves = _halves(frames, members, others, rng)
+    return obstacle(len(members), sum(len(half.train) for half in halves)) or halves
+
+
+def _halves(frames: Frames, members: IntArray, others: IntArray, rng: np.random.Generator) -> list[Half]:
+    """Return the rows of both turns; no record is attacked twice."""
     parts = np.array_split(rng.permutation(frames.holdout.n_rows), 2)
     unique = [part[np.isin(part, others)] for part in parts]
     n = min(_affordable(frames), *(len(part) for part in unique), len(members) // 2)
@@ -147,7 +156,7 @@ def _halves(frames: Frames, rng: np.random.Generator) -> list[Half]:
 
 def _affordable(frames: Frames) -> int:
     n_rows = frames.synthetic.n_rows + min(MAX_REFERENCE, frames.holdout.n_rows // 2)
-    return min(MAX_ATTACKED // 2, int(WORK / (4 * max(n_rows * len(frames.features), 1))))
+    return max(MIN_AT_RISK, min(MAX_ATTACKED, int(WORK / (2 * max(n_rows * len(frames.features), 1))))) // 2
 
 
 def _reason(frames: Frames) -> str:
@@ -318,6 +327,6 @@ def detection_limit(n: int) -> str:
     )
 
 
-def _untested(reason: str) -> PrivacyTest:
+def _untested(why: Obstacle) -> PrivacyTest:
     statistic = f"{AT_FPR} and AUC of the strongest attack"
-    return undecided("g4_membership", "NOT TESTABLE", statistic=statistic, rule=RULE, reason=reason)
+    return undecided("g4_membership", why.verdict, statistic=statistic, rule=RULE, reason=why.reason)

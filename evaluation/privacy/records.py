@@ -84,6 +84,11 @@ class Singles:
         return Singles(self.rows[keep], self.repeated[keep], self.n_train_rows, self.odds)
 
     @property
+    def n_rows(self) -> int:
+        """How many there are."""
+        return len(self.rows)
+
+    @property
     def n_train(self) -> int:
         """How many are train's."""
         return int((self.rows < self.n_train_rows).sum())

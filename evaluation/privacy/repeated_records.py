@@ -9,6 +9,7 @@ from pipeline.errors import ConfigError
 from ..config import EvaluationConfig
 from ..features import Frames
 from ..report import GateVerdict, PrivacyTest, TestPart
+from .at_risk import MIN_AT_RISK
 from .decisions import (
     FAIL_BELOW,
     REVIEW_BELOW,
@@ -23,6 +24,7 @@ from .decisions import (
 )
 from .near_copies import TOLERANCES, near_singles
 from .records import RowKeys, Singles
+from .small_cells import MOST_ROUNDS, SMALL, SmallCells
 
 STATISTIC = "p-value of the repeated records, all ways of counting combined"
 RULE = (
@@ -31,10 +33,13 @@ RULE = (
 )
 SOURCE = "equal-size train-only against holdout-only matches, exact under relabelling (Fisher 1935)"
 WHOLE = "whole rows"
+FEW = f"combinations that fewer than {SMALL} original rows share"
 NEAR = tuple(f"{WHOLE}, numbers within {within}" for within in TOLERANCES)
 ALTOGETHER = "all ways of counting together"
 MIN_SINGLES = 20
 """Ten train records that are repeated are the fewest that can refuse where holdout has as many."""
+
+Way = tuple[str, Singles | SmallCells]
 
 
 def judge_copies(frames: Frames, config: EvaluationConfig) -> PrivacyTest:
@@ -44,7 +49,10 @@ def judge_copies(frames: Frames, config: EvaluationConfig) -> PrivacyTest:
     columns but one, for each column, which sees copies with one changed cell; and each declared group of
     quasi-identifiers. Only records that differ from every other original one over the columns at
     hand are at risk. Were the generator blind to them, each of those repeated would be train's with the probability
-    that any record is train's; sizes of the two tables need not be equal for that, and nothing is drawn.
+    that any record is train's; sizes of the two tables need not be equal for that.
+
+    Where fewer than 200 records of train are at risk, hardly anything could be told from these ways. There the rows of
+    combinations that fewer than ten original rows share are counted as well, by the synthetic rows that repeat them.
 
     Raises:
         ConfigError: a quasi-identifier is no column of the table.
@@ -54,13 +62,13 @@ def judge_copies(frames: Frames, config: EvaluationConfig) -> PrivacyTest:
     if reason:
         return undecided("g1_copies", "NOT TESTABLE", statistic=STATISTIC, rule=RULE, reason=reason)
     keys = RowKeys(frames)
-    counted_ways = list(_ways(frames, keys, groups))
-    whole = counted_ways[0][1]
-    ways = [(way, singles) for way, singles in counted_ways if len(singles.rows) >= MIN_SINGLES]
-    if not ways or not whole.n_train:
-        reason = f"{counted(len(whole.rows), 'original row')} differ from all others, so no record can be singled out."
+    counted_ways = list(_ways(frames, keys, groups, config.privacy.permutations))
+    ways = [(way, found) for way, found in counted_ways if found.n_rows >= MIN_SINGLES]
+    if not any(found.n_train for _, found in ways):
+        alone = counted(counted_ways[0][1].n_rows, "original row")
+        reason = f"{alone} differ from all others, and few are in {FEW}, so no record can be singled out."
         return undecided("g1_copies", "NOT APPLICABLE", statistic=STATISTIC, rule=RULE, reason=reason)
-    return _decided(frames, whole, ways)
+    return _decided(frames, ways)
 
 
 def _groups(frames: Frames, config: EvaluationConfig) -> list[tuple[int, ...]]:
@@ -74,7 +82,7 @@ def _groups(frames: Frames, config: EvaluationConfig) -> list[tuple[int, ...]]:
     return [tuple(names.index(n) for n in group if n in names) for group in config.privacy.quasi_identifiers]
 
 
-def _ways(frames: Frames, keys: RowKeys, groups: list[tuple[int, ...]]) -> Iterator[tuple[str, Singles]]:
+def _ways(frames: Frames, keys: RowKeys, groups: list[tuple[int, ...]], permutations: int) -> Iterator[Way]:
     whole = keys.over(range(len(keys.names)))
     singles = keys.singles(whole)
     yield WHOLE, singles
@@ -87,13 +95,15 @@ def _ways(frames: Frames, keys: RowKeys, groups: list[tuple[int, ...]]) -> Itera
     for group in groups:
         if group:
             yield " and ".join(f'"{keys.names[index]}"' for index in group), keys.singles(keys.over(group))
+    if singles.n_train < MIN_AT_RISK:
+        yield FEW, SmallCells.of(keys, whole, permutations)
 
 
-def _decided(frames: Frames, whole: Singles, ways: list[tuple[str, Singles]]) -> PrivacyTest:
+def _decided(frames: Frames, ways: list[Way]) -> PrivacyTest:
     share = min(1.0, frames.holdout.n_rows / frames.train.n_rows)
-    p_values = [singles.p_value() for _, singles in ways]
+    p_values = [found.p_value() for _, found in ways]
     p_value = combined(p_values)
-    parts = [_part(way, singles, p, len(ways), share) for (way, singles), p in zip(ways, p_values, strict=True)]
+    parts = [_part(way, found, p, len(ways), share) for (way, found), p in zip(ways, p_values, strict=True)]
     parts.append(
         TestPart(
             subject=ALTOGETHER, statistic="p-value", value=p_value, p_value=p_value, verdict=verdict_of(p_value),
@@ -107,48 +117,69 @@ def _decided(frames: Frames, whole: Singles, ways: list[tuple[str, Singles]]) ->
         statistic=STATISTIC,
         value=p_value,
         rule=RULE,
-        reason=_reason(verdict, whole, ways, p_values, p_value),
-        detection_limit=_detection_limit(frames, whole, ways),
+        reason=_reason(verdict, ways, p_values, p_value),
+        detection_limit=_detection_limit(frames, ways),
         parts=worst_first(parts),
         source=SOURCE,
     )
 
 
-def _part(way: str, singles: Singles, p_value: float, n_ways: int, share: float) -> TestPart:
-    unmatched = way == WHOLE and singles.train_hits > 0 and singles.holdout_hits == 0
+def _part(way: str, found: Singles | SmallCells, p_value: float, n_ways: int, share: float) -> TestPart:
+    unmatched = way == WHOLE and isinstance(found, Singles) and found.train_hits > 0 and found.holdout_hits == 0
+    of = "repeated records only in train" if isinstance(found, Singles) else "synthetic rows that fall to train"
     own: GateVerdict = worst([verdict_of(min(1.0, p_value * n_ways)), "REVIEW" if unmatched else "PASS"])
     return TestPart(
         subject=way,
-        statistic="repeated records only in train, at the size of holdout",
-        value=singles.train_hits * share,
+        statistic=f"{of}, at the size of holdout",
+        value=found.train_hits * share,
         p_value=p_value,
         verdict=own,
-        note=singles.counts(),
+        note=found.counts(),
     )
 
 
-def _reason(
-    verdict: GateVerdict, whole: Singles, ways: list[tuple[str, Singles]], p_values: list[float], p_value: float
-) -> str:
-    found = f"Of whole rows that one record alone holds: {whole.counts()}."
+def _reason(verdict: GateVerdict, ways: list[Way], p_values: list[float], p_value: float) -> str:
+    found = _told(*ways[0])
     if verdict == "PASS":
         return f"{found} Chance explains this and every other way of counting (p = {chance(p_value)})."
     if p_value >= REVIEW_BELOW:
         return f"{found} That may be chance, but a repeated record of train should be looked at before release."
-    way, singles = min(zip(p_values, ways, strict=True), key=lambda pair: pair[0])[1]
-    told = found if way == WHOLE else f"Compared over {way}: {singles.counts()}."
+    told = _told(*min(zip(p_values, ways, strict=True), key=lambda pair: pair[0])[1])
     return f"{told} The generator repeats records that it saw; chance alone does so with p = {chance(p_value)}."
 
 
-def _detection_limit(frames: Frames, whole: Singles, ways: list[tuple[str, Singles]]) -> str:
-    fewest = whole.detectable(FAIL_BELOW / len(ways))
+def _told(way: str, found: Singles | SmallCells) -> str:
+    of = {WHOLE: "Of whole rows that one record alone holds", FEW: f"Of {FEW}"}.get(way, f"Compared over {way}")
+    return f"{of}: {found.counts()}."
+
+
+def _detection_limit(frames: Frames, ways: list[Way]) -> str:
+    """Return the limits of whole rows and of small combinations, as far as they are counted."""
+    below = FAIL_BELOW / len(ways)
+    whole = [_limit_of_whole(frames, found, ways) for way, found in ways if way == WHOLE and isinstance(found, Singles)]
+    return " ".join([*whole, *(_limit_of_few(frames, few, below) for _, few in ways if isinstance(few, SmallCells))])
+
+
+def _limit_of_whole(frames: Frames, whole: Singles, ways: list[Way]) -> str:
+    below = FAIL_BELOW / len(ways)
+    fewest = whole.detectable(below)
     if fewest is None:
-        return f"With {counted(len(whole.rows), 'record')} at risk, no number of copies could be told from chance."
+        return f"With {counted(whole.n_rows, 'record')} at risk, no number of copies could be told from chance."
     share = fewest / frames.synthetic.n_rows
-    near = [singles.detectable(FAIL_BELOW / len(ways)) for way, singles in ways if way == NEAR[-1]]
+    near = [found.detectable(below) for way, found in ways if way == NEAR[-1]]
     also = f", and near ones, every number within 1 % of its range, of {near[0]:,}" if near and near[0] else ""
     return (
         f"Verbatim copies of {counted(fewest, 'train record')} ({share:.2%} of the synthetic rows) are refused{also}; "
         "one verbatim copy is enough for a review where holdout shows none. A copy with two changed levels is not "
         "counted here."
+    )
+
+
+def _limit_of_few(frames: Frames, few: SmallCells, below: float) -> str:
+    fewest = few.detectable(below)
+    if fewest is None:
+        return f"Of {FEW}, {MOST_ROUNDS} copies of each train row could not be told from chance."
+    return (
+        f"Of {FEW}, about {fewest:,} more synthetic rows ({fewest / frames.synthetic.n_rows:.2%}) that copy train's "
+        f"{few.n_train:,}, as many of each, are refused."
     )

@@ -11,6 +11,7 @@ from ..report import GateVerdict, TestPart
 from ..statistics import Interval
 
 FAMILY_LEVEL = 0.95
+ALL_HOLD = "intervals of all hold together with 95 % (Bonferroni)"
 
 
 def corrected_level(n_comparisons: int) -> float:

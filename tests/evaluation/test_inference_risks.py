@@ -140,7 +140,7 @@ def test_one_column_and_rows_that_all_share_are_judged_as_far_as_they_go() -> No
     test, measurements = inference_test(frames_of(Tables(number, *fresh)), EvaluationConfig(), seed=0)
     assert test.verdict in ("PASS", "REVIEW")
     assert isinstance(measurements[0], Unmeasured)
-    assert inference_test(frames_of(Tables(few, *common)), EvaluationConfig(), seed=0)[0].verdict == "NOT TESTABLE"
+    assert inference_test(frames_of(Tables(few, *common)), EvaluationConfig(), seed=0)[0].verdict == "NOT APPLICABLE"
 
 
 # the attacks one by one

@@ -279,7 +279,7 @@ def test_records_that_many_share_are_not_attacked() -> None:
     schema = Schema(columns=(Integer(name="x", arrow="int64"),))
     parts = [pa.table({"x": np.random.default_rng(i).integers(20, size=600)}) for i in range(3)]
     test, _ = membership_test(frames_of(Tables(schema, *parts)), CONFIG, seed=0)
-    assert test.verdict == "NOT TESTABLE"
+    assert test.verdict == "NOT APPLICABLE"
     assert "0 records" in test.reason
 
 

@@ -13,6 +13,7 @@ from .wording import percent
 
 NAME = "constraints"
 RULE = "no row breaks a declared constraint"
+STATISTIC = "share of rows that break a declared constraint"
 
 
 def judge_constraints(tables: Tables) -> GateResult | None:
@@ -58,4 +59,6 @@ def _in_types(table: pa.Table, schema: Schema) -> pa.Table:
 
 def _decided(share: float | None, reason: str) -> GateResult:
     verdict = "PASS" if share == 0 else "FAIL"
-    return GateResult(name=NAME, metric=NAME, rule=RULE, value=share, verdict=verdict, reason=reason, limit=0.0)
+    return GateResult(
+        name=NAME, metric=NAME, rule=RULE, statistic=STATISTIC, value=share, verdict=verdict, reason=reason, limit=0.0
+    )

@@ -66,16 +66,22 @@ class Gate(Config):
     def _worse_end(self) -> str:
         return "lower" if self.at_most is None else "upper"
 
+    @property
+    def statistic(self) -> str:
+        """What the number is that is compared, in words."""
+        title = term(self.metric).title + (f' of "{short(self.subject)}"' if self.subject else "")
+        end = f", {self._worse_end} end of its 95 % interval"
+        return title + {"value": "", "interval": end, "excess": " in excess of chance"}[self.judges]
+
     def judged(self, measured: Measured) -> tuple[float | None, str]:
         """Return the number to compare, or None where `measured` lacks it, and what to call it in a sentence."""
-        title = term(self.metric).title + (f' of "{short(self.subject)}"' if self.subject else "")
         if self.judges == "interval":
             end = None if measured.interval is None else measured.interval[0 if self.at_most is None else 1]
-            return end, f"{title}, {self._worse_end} end of its 95 % interval,"
+            return end, f"{self.statistic},"
         if self.judges == "excess":
             excess = None if measured.ceiling is None else measured.value - measured.ceiling
-            return excess, f"{title} in excess of chance"
-        return measured.value, title
+            return excess, self.statistic
+        return measured.value, self.statistic
 
     def passes(self, value: float) -> bool:
         """Return whether `value` keeps the bound."""
@@ -173,8 +179,9 @@ def _result(
     name: str, gate: Gate | Switch, measurements: Sequence[Measurement], tests: Sequence[PrivacyTest]
 ) -> GateResult:
     if gate == "off":
-        reason = f"{term(name).title} was not judged: the configuration switches this gate off."
-        return GateResult(name=name, metric=name, rule="off", value=None, verdict="OFF", reason=reason)
+        title = term(name).title
+        reason = f"{title} was not judged: the configuration switches this gate off."
+        return GateResult(name=name, metric=name, rule="off", statistic=title, value=None, verdict="OFF", reason=reason)
     if not isinstance(gate, Gate):
         return _of_test(name, [test for test in tests if test.name == name])
     found = [m for m in measurements if m.metric == gate.metric and m.subject == gate.subject]
@@ -184,12 +191,15 @@ def _result(
 
 def _of_test(name: str, found: Sequence[PrivacyTest]) -> GateResult:
     if len(found) != 1:
-        reason = f"{term(name).title}: {len(found)} results of this test, and a gate passes only on evidence."
-        return GateResult(name=name, metric=name, rule="one result", value=None, verdict="FAIL", reason=reason)
+        title = term(name).title
+        reason = f"{title}: {len(found)} results of this test, and a gate passes only on evidence."
+        return GateResult(
+            name=name, metric=name, rule="one result", statistic=title, value=None, verdict="FAIL", reason=reason
+        )
     test = found[0]
     return GateResult(
-        name=name, metric=name, rule=test.rule, value=test.value, verdict=test.verdict, reason=test.reason,
-        interval=test.interval, detection_limit=test.detection_limit,
+        name=name, metric=name, rule=test.rule, statistic=test.statistic, value=test.value, verdict=test.verdict,
+        reason=test.reason, interval=test.interval, detection_limit=test.detection_limit,
     )  # fmt: skip
 
 
@@ -220,7 +230,10 @@ def _without(gate: Gate, found: Sequence[Measurement]) -> GateResult:
 
 
 def _decided(gate: Gate, verdict: GateVerdict, reason: str) -> GateResult:
-    return GateResult(name=gate.name, metric=gate.metric, rule=gate.rule, value=None, verdict=verdict, reason=reason)
+    return GateResult(
+        name=gate.name, metric=gate.metric, rule=gate.rule, statistic=gate.statistic, value=None, verdict=verdict,
+        reason=reason,
+    )  # fmt: skip
 
 
 def _told_apart(value: float, bound: float) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from pipeline.config import Config
 
 from .measurement import Interval, Measured, Measurement
 
-REPORT_VERSION = 3
+REPORT_VERSION: Literal[4] = 4
 MOST_EARLIER = 60
 MISSING_LABEL = "(missing)"
 OTHER_LABEL = "(other)"
@@ -34,6 +34,7 @@ TestName = Literal[
 class GateResult(Config):
     """One gate's decision. `rule` reads like "c2st_auc <= 0.65"; `value` is the number that was compared with it.
 
+    `statistic` says what `value` is, in words, also where there is none.
     `limit` is where the bound lies on the metric's own scale, None where nothing was judged.
     `reason` is a sentence for a person. OFF means switched off in the configuration; NOT APPLICABLE means that a
     declaration leaves nothing to measure (no target is declared).
@@ -42,6 +43,7 @@ class GateResult(Config):
     name: str
     metric: str
     rule: str
+    statistic: str
     value: float | None
     verdict: GateVerdict
     reason: str
@@ -229,8 +231,22 @@ class Likelihood(Config):
     n_active_units: int = 0
 
 
+class Given(Config):
+    """A table, or the model, that an evaluation of tables of any tool was given.
+
+    `sha256` is that of a table's schema and values, whatever they are stored in, or that of a model's manifest.
+    """
+
+    role: Literal["train", "holdout", "synthetic", "model"]
+    name: str
+    sha256: str
+
+
 class RunIdentity(Config):
-    """What was run, on what, with what, at what cost. Hashes are sha256 in hex."""
+    """What was run, on what, with what, at what cost. Hashes are sha256 in hex.
+
+    A run knows its source by `data_sha256`; tables that no run has drawn are known by `given`, each by its own hash.
+    """
 
     run_id: str = ""
     name: str = ""
@@ -247,6 +263,7 @@ class RunIdentity(Config):
     sample_s: float | None = None
     evaluate_s: float | None = None
     versions: dict[str, str] = Field(default_factory=dict)
+    given: tuple[Given, ...] = ()
 
 
 class ReportedColumn(Config):
@@ -310,7 +327,7 @@ class Report(Config):
     privacy tests judged together with this one.
     """
 
-    version: int = REPORT_VERSION
+    version: Literal[4] = REPORT_VERSION
     verdict: Verdict
     gates: tuple[GateResult, ...]
     run: RunIdentity

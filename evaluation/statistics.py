@@ -229,7 +229,7 @@ def standardised(columns: FloatArray) -> FloatArray:
 def correlations(columns: FloatArray) -> FloatArray:
     """Return the Pearson correlations of **(d, n)** columns over the rows where both are present.
 
-    A correlation that is undefined, because a column has no spread there, is 0: it tells nothing about the other.
+    A correlation that is undefined, because a column has no spread there, is NaN.
 
     Example:
         >>> correlations(np.array([[1.0, 2.0, 3.0, 9.0], [2.0, 4.0, 6.0, np.nan]])).round(6)
@@ -240,17 +240,21 @@ def correlations(columns: FloatArray) -> FloatArray:
     z = standardised(columns)
     present = np.isfinite(columns).astype(np.float64)
     if present.all():
-        return np.asarray(np.clip(z @ z.T / max(columns.shape[1], 1), -1.0, 1.0))
+        varies = z.any(axis=1)
+        r = np.clip(z @ z.T / max(columns.shape[1], 1), -1.0, 1.0)
+        return np.where(np.logical_and.outer(varies, varies), r, np.nan)
     count, total, square = present @ present.T, z @ present.T, np.square(z) @ present.T
     covariance = count * (z @ z.T) - total * total.T
     variance = np.maximum(count * square - np.square(total), 0.0)
     scale = np.sqrt(variance * variance.T)
-    r = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 1e-9 * np.square(count))
+    r = np.divide(covariance, scale, out=np.full_like(scale, np.nan), where=scale > 1e-9 * np.square(count))
     return np.asarray(np.clip(r, -1.0, 1.0))
 
 
 def cramers_v(counts: IntArray, rows: IntArray, columns: IntArray) -> float:
     """Return Cramér's V, corrected for its bias, from the filled cells of a contingency table.
+
+    It is NaN where a side has one level, or as many as there are rows.
 
     Args:
         counts: int64 **(n_cells,)**, each above 0.
@@ -269,16 +273,16 @@ def cramers_v(counts: IntArray, rows: IntArray, columns: IntArray) -> float:
     phi2 = float((np.square(counts / by_row[rows]) * by_row[rows] / by_column[columns]).sum()) - 1.0
     r, c = np.count_nonzero(by_row), np.count_nonzero(by_column)
     if n < 2 or min(r, c) < 2:
-        return 0.0
+        return np.nan
     excess = max(0.0, phi2 - (r - 1) * (c - 1) / (n - 1))
     smaller = min(r - (r - 1) ** 2 / (n - 1), c - (c - 1) ** 2 / (n - 1))
-    return float(min(1.0, np.sqrt(excess / (smaller - 1)))) if smaller > 1 else 0.0
+    return float(min(1.0, np.sqrt(excess / (smaller - 1)))) if smaller > 1 else np.nan
 
 
 def correlation_ratio(codes: IntArray, values: FloatArray) -> float:
-    """Return eta, the root of the share of spread in `values` that their group explains; 0 where there is no spread.
+    """Return eta, the root of the share of spread in `values` that their group explains.
 
-    Rows whose value is NaN do not count. `codes` are at least 0.
+    Rows whose value is NaN do not count. `codes` are at least 0. Without spread, or with one group, eta is NaN.
 
     Source: Fisher 1925, Statistical Methods for Research Workers, ch. VIII.
 
@@ -293,7 +297,7 @@ def correlation_ratio(codes: IntArray, values: FloatArray) -> float:
     total = np.bincount(codes[present], weights=z)
     spread = float(z @ z)
     between = float((np.square(total) / np.maximum(size, 1)).sum())
-    return float(np.sqrt(min(1.0, between / spread))) if spread > 0 else 0.0
+    return float(np.sqrt(min(1.0, between / spread))) if spread > 0 and np.count_nonzero(size) > 1 else np.nan
 
 
 def auc(scores: FloatArray, positive: BoolArray) -> Estimate:

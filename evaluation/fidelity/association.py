@@ -35,8 +35,8 @@ def pairs_with_a_category(frame: Frame) -> list[tuple[int, int]]:
 def associations(frame: Frame) -> FloatArray:
     """Return the strength of association of every pair, **(d, d)** and symmetric, by the statistic of their kinds.
 
-    In Cramér's V missing is a level; elsewhere a row counts where both cells are present. An association that a
-    constant or empty column leaves undefined is 0.
+    In Cramér's V missing is a level; elsewhere a row counts where both cells are present. An association that is
+    undefined, as where a column is constant or empty, is NaN.
     """
     strength = np.eye(len(frame.features))
     numeric = [i for i, feature in enumerate(frame.features) if not feature.categorical]

@@ -78,15 +78,16 @@ def _between_numbers(train: Frame, other: Frame, index: int) -> Distances:
     p, q = shares(first, len(points)), shares(second, len(points))
     if not len(points):
         return {}
+    known = points[q > 0]
     if not (p.any() and q.any()):
         worst = Estimate(1.0, np.zeros(len(codes)))
-        return {KS: worst, JENSEN_SHANNON: worst, RANGE_COVERAGE: _without_influence(0.0)}
+        lost = {RANGE_COVERAGE: _without_influence(0.0)} if len(known) > 1 else {}
+        return {KS: worst, JENSEN_SHANNON: worst, **lost}
     found = {KS: witnessed(kolmogorov_smirnov(p, q), first, second)}
     found[JENSEN_SHANNON] = jensen_shannon(*quantile_codes(theirs, N_BINS, ours, theirs))
     low, high = np.nanquantile(theirs, [0.025, 0.975])
     if high > low:
         found[WASSERSTEIN] = witnessed(wasserstein(p, q, points) / (high - low), first, second)
-    known = points[q > 0]
     if len(known) > 1:
         reached = range_reached(points[p > 0], float(known[0]), float(known[-1]))
         found[RANGE_COVERAGE] = _without_influence(COARSE * round(reached / COARSE))

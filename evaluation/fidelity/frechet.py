@@ -13,8 +13,9 @@ SMALLEST_VARIANCE = 1e-10
 def frechet_distance(points: FloatArray, reference: FloatArray) -> Estimate:
     """Return the distance between normal distributions with the clouds' moments, in units of the reference's spread.
 
-    1 is the distance from the reference to its own mean. Influences are those of the points, then of the reference:
-    the derivative of the squared distance is 2 (m - m') for a mean and I - T for a covariance, with T the optimal map.
+    1 is the distance from the reference to its own mean; where the reference has no spread there is no unit, and the
+    distance is NaN. Influences are those of the points, then of the reference: the derivative of the squared distance
+    is 2 (m - m') for a mean and I - T for a covariance, with T the optimal map.
 
     Args:
         points: **(n, d)**.
@@ -34,7 +35,7 @@ def frechet_distance(points: FloatArray, reference: FloatArray) -> Estimate:
     cov, other_cov = (np.asarray(x.T @ x / len(x)) for x in (ours, theirs))
     total = float(np.trace(other_cov))
     if total <= 0:
-        return Estimate(0.0, np.zeros(len(points) + len(reference)))
+        return Estimate(np.nan, np.zeros(len(points) + len(reference)))
     root = _power(other_cov, 0.5)
     middle = _power(root @ cov @ root, 0.5)
     shift = centre - other_centre

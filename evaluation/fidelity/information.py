@@ -13,7 +13,7 @@ def normalised_information(
 ) -> FloatArray:
     """Return each pair's mutual information over the root of the product of their entropies, in [0, 1].
 
-    A column of one level tells nothing: 0. Source: Strehl and Ghosh 2002, JMLR 3, eq. 2.
+    It is NaN where a column has one level. Source: Strehl and Ghosh 2002, JMLR 3, eq. 2.
 
     Example:
         >>> x, y = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
@@ -22,13 +22,13 @@ def normalised_information(
 
     """
     alone = [entropy(filled_cells(x, size)[1]) for x, size in zip(codes, sizes, strict=True)]
-    found = np.zeros(len(pairs))
+    found = np.full(len(pairs), np.nan)
     for k, (i, j) in enumerate(pairs):
         scale = np.sqrt(alone[i] * alone[j])
         if scale > 0:
             together = entropy(filled_cells(codes[i] * sizes[j] + codes[j], sizes[i] * sizes[j])[1])
             found[k] = (alone[i] + alone[j] - together) / scale
-    return np.clip(found, 0.0, 1.0)
+    return np.asarray(np.clip(found, 0.0, 1.0))
 
 
 def entropy(counts: IntArray) -> float:

@@ -53,6 +53,7 @@ MANIFOLD_ROWS = 4_000
 """Neighbourhoods are compared over equally many rows of each table, and their scores depend on how many."""
 MIN_ROWS = 50
 N_TRIPLES = 120
+NO_SPREAD = "the rows of train are all alike"
 
 Clouds = dict[str, FloatArray]
 
@@ -62,7 +63,8 @@ def measure_joint(frames: Frames, config: EvaluationConfig, *, seed: int) -> Fin
 
     Clouds of points: the Fréchet distance, precision and recall, density and coverage, alpha-precision and beta-recall.
     Three-way tables: their mean error, and how large a random part of train has the same error to holdout. Ceiling:
-    holdout rows. Floor: train with every column shuffled on its own.
+    holdout rows. Floor: train with every column shuffled on its own. Where all rows of train are alike, neither clouds
+    of points nor parts of train can be compared.
     """
     del config
     smallest = min(frames.train.n_rows, frames.holdout.n_rows, frames.synthetic.n_rows)
@@ -80,6 +82,8 @@ def _of_points(frames: Frames, floor: Frame, seed: int) -> tuple[Measurement, ..
     drawn = {role: subsample(frame, MOMENT_ROWS, rng) for role, frame in tables.items()}
     embedding = Embedding.of(drawn["train"])
     clouds = {role: embedding.place(frame) for role, frame in drawn.items()}
+    if not np.ptp(clouds["train"], axis=0).any():
+        return tuple(definition.unmeasured(NO_SPREAD) for definition in OF_POINTS)
     return (_frechet(frames, clouds), *_manifolds(clouds, rng))
 
 
@@ -149,6 +153,8 @@ def _of_triples(frames: Frames, floor: Frame, seed: int) -> tuple[Measurement, .
         ceiling=_same_sized(triple_error(holdout, train, triples).value, frames),
         floor=triple_error(worst, train, triples).value,
     )
+    if not np.ptp(train.codes, axis=1).any():
+        return three_way, REAL_SHARE.unmeasured(NO_SPREAD)
     curve = LearningCurve.of(train, holdout, triples, rng)
     found, shuffled_error = (triple_error(table, holdout, triples) for table in (synthetic, worst))
     return three_way, _real_share(curve, found, shuffled_error, frames)

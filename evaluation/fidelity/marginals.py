@@ -36,6 +36,7 @@ PATTERN = Definition(
 
 NO_ROWS = "a table has no row"
 NOTHING_SHARED = "no column has values in train and synthetic"
+TOO_LITTLE = "no column has enough distinct values in train, and any in synthetic, to compare"
 NO_SUCH_COLUMN = "no column is of this kind"
 NOT_NULLABLE = "no column may be missing"
 OF_NUMBERS = (KS, JENSEN_SHANNON, WASSERSTEIN, RANGE_COVERAGE)
@@ -167,7 +168,7 @@ def _over_columns(
         return _mean(definition, _parts(definition, columns), found, frames)
     kinds = (OF_CATEGORIES if feature.categorical else OF_NUMBERS for feature in frames.features)
     expected = any(definition in kind for kind in kinds)
-    return definition.unmeasured(NOTHING_SHARED if expected else NO_SUCH_COLUMN, applicable=expected)
+    return definition.unmeasured(TOO_LITTLE if expected else NO_SUCH_COLUMN, applicable=expected)
 
 
 def _parts(definition: Definition, columns: dict[str, tuple[Measurement, ...]]) -> list[Measured]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -17,7 +17,17 @@ from ..measurement import Measurement
 from ..metric import Definition, Findings
 from ..references import at_size, shuffled
 from ..report import PairProfile
-from ..statistics import Estimate, FloatArray, IntArray, correlations, shares, standardised, total_variation, witnessed
+from ..statistics import (
+    BoolArray,
+    Estimate,
+    FloatArray,
+    IntArray,
+    correlations,
+    shares,
+    standardised,
+    total_variation,
+    witnessed,
+)
 from ..threads import in_threads, one_thread
 from .association import (
     DENSE_CELLS,
@@ -60,6 +70,7 @@ BY_STATISTIC = {"pearson": PEARSON, "cramers_v": CRAMER, "correlation_ratio": ET
 DIFFERENCES = (*BY_STATISTIC.values(), SPEARMAN, INFORMATION)
 
 N_BINS, N_GROUPS = 10, 8
+UNDEFINED = "train leaves it undefined for every such pair, as a constant or an empty column does"
 
 
 @dataclass(frozen=True)
@@ -109,28 +120,38 @@ class Comparison:
 
     @cached_property
     def correlation(self) -> tuple[FloatArray, FloatArray]:
-        """Pearson's matrices of the numeric columns in train and in the other table."""
+        """Pearson's matrices of the numeric columns in train and in the other table, NaN where undefined."""
         return correlations(self._numbers(self.train)), correlations(self._numbers(self.other))
+
+    @cached_property
+    def counted(self) -> BoolArray:
+        """Which pairs of numeric columns count, either way round: those whose correlation train defines."""
+        theirs = self.correlation[0]
+        return np.asarray(np.isfinite(theirs) & ~np.eye(len(theirs), dtype=np.bool_))
+
+    @property
+    def n_pairs(self) -> int:
+        """How many pairs the trend is a mean over."""
+        return len(pairs_with_a_category(self.train)) + int(self.counted.sum()) // 2
 
     def _numbers(self, frame: Frame) -> FloatArray:
         return numeric_columns(frame, [i for i, feature in enumerate(frame.features) if not feature.categorical])
 
     @property
     def trend(self) -> float:
-        """The mean error over all pairs."""
-        pairs = pairs_of(self.train)
-        kinds = [statistic_of(self.train, *pair) for pair in pairs]
+        """The mean error over the pairs that count."""
+        kinds = [statistic_of(self.train, *pair) for pair in pairs_of(self.train)]
         mixed = float(self.contingency[[kind != "pearson" for kind in kinds]].sum())
-        ours, theirs = self.correlation[1], self.correlation[0]
+        theirs, ours = self._counted_correlation()
         numeric = 0.25 * float(np.abs(ours - theirs).sum())  # every pair stands there twice; half of it counts
-        return (mixed + numeric) / len(pairs)
+        return (mixed + numeric) / self.n_pairs
 
     def trend_estimate(self) -> Estimate:
         """Return the trend with the influence of the other's rows, then of train's."""
         influence = self._correlation_influence()
         for parts in in_threads(self._influence, self._groups(), length=self.train.n_rows):
             influence += parts
-        return Estimate(self.trend, influence / len(pairs_of(self.train)))
+        return Estimate(self.trend, influence / self.n_pairs)
 
     def _groups(self) -> list[list[tuple[int, int]]]:
         """Cut the pairs that are not both numbers into a few groups, each of which is summed in a fixed order."""
@@ -143,8 +164,12 @@ class Comparison:
             total += _contingency(self.binned_other, self.binned_train, *pair).estimate().influence
         return total
 
+    def _counted_correlation(self) -> list[FloatArray]:
+        """Return both matrices; what does not count, or is undefined in the other table alone, is no correlation."""
+        return [np.where(self.counted, np.nan_to_num(r), 0.0) for r in self.correlation]
+
     def _correlation_influence(self) -> FloatArray:
-        theirs, ours = self.correlation
+        theirs, ours = self._counted_correlation()
         side = np.sign(ours - theirs)
         parts = [_correlation_influence(self._numbers(self.other), ours, side)]
         parts.append(-_correlation_influence(self._numbers(self.train), theirs, side))
@@ -197,6 +222,10 @@ def measure_pairs(frames: Frames, config: EvaluationConfig, *, seed: int) -> Fin
 
     The trend error is the mean over pairs of |difference of Pearson's r| / 2 for two numbers and of the contingency
     error for the others. Ceiling: holdout rows. Floor: train with every column shuffled on its own.
+
+    A strength that train leaves undefined, as where a column is constant or empty, does not count: neither in the means
+    of differences nor, for two numbers, in the trend error (SDMetrics gives such a pair no score). Where train defines
+    it and the other table does not, it is 0 there, so that a column that became constant is held against the table.
     """
     reason = _reason(frames)
     if reason:
@@ -210,22 +239,28 @@ def _findings(frames: Frames, config: EvaluationConfig, seed: int) -> Findings:
     floor = shuffled(frames.train, numpy_rng(seed, "pairs", "floor"))
     binned = Binned.of(frames.train, frames.train)
     comparison = Comparison(frames.train, frames.synthetic, binned)
-    value = comparison.trend_estimate()
-    trend = TREND.measured(
-        value.value,
-        n_rows=frames.synthetic.n_rows,
-        interval=value.interval(0.0, 1.0),
-        ceiling=_same_sized(Comparison(frames.train, frames.holdout, binned).trend, frames),
-        floor=Comparison(frames.train, floor, binned).trend,
-    )
+    others = [Comparison(frames.train, other, binned) for other in (frames.holdout, floor)]
     strengths = {role: associations(frame) for role, frame in _roles(frames, floor).items()}
     groups = numpy_rng(seed, "pairs", "groups")
     measurements = (
-        trend,
+        _trend(frames, comparison, *others),
         *_differences(frames, floor, strengths, groups),
         compatible(SDMETRICS_TREND, trend_score, frames, floor, groups),
     )
     return Findings(measurements, pairs=_profiles(frames, strengths, comparison.contingency, config.pair_profiles))
+
+
+def _trend(frames: Frames, ours: Comparison, holdout: Comparison, floor: Comparison) -> Measurement:
+    if not ours.n_pairs:
+        return TREND.unmeasured(UNDEFINED)
+    value = ours.trend_estimate()
+    return TREND.measured(
+        value.value,
+        n_rows=frames.synthetic.n_rows,
+        interval=value.interval(0.0, 1.0),
+        ceiling=_same_sized(holdout.trend, frames),
+        floor=floor.trend,
+    )
 
 
 def _reason(frames: Frames) -> str | None:
@@ -248,12 +283,13 @@ def _same_sized(error: float, frames: Frames) -> float:
 def _differences(
     frames: Frames, floor: Frame, strengths: dict[str, FloatArray], rng: np.random.Generator
 ) -> Iterator[Measurement]:
-    """Yield the mean absolute differences from train over the pairs that have each strength."""
+    """Yield the mean absolute differences from train over the pairs that have each strength there."""
     known = {role: _strengths(frame, frames.train, strengths[role]) for role, frame in _roles(frames, floor).items()}
-    reach = reaches(_mean_differences, frames.train, frames.synthetic, rng)
+    counted = [np.isfinite(strength) for strength in known["train"]]
+    reach = reaches(partial(_mean_differences, counted), frames.train, frames.synthetic, rng)
     for k, definition in enumerate(DIFFERENCES):
-        if len(known["train"][k]):
-            error = {role: _mean_difference(known["train"][k], own[k]) for role, own in known.items()}
+        if counted[k].any():
+            error = {role: _mean_difference(counted[k], known["train"][k], own[k]) for role, own in known.items()}
             yield definition.measured(
                 error["synthetic"],
                 n_rows=frames.synthetic.n_rows,
@@ -261,12 +297,14 @@ def _differences(
                 ceiling=_same_sized(error["holdout"], frames),
                 floor=error["floor"],
             )
+        elif len(counted[k]):
+            yield definition.unmeasured(UNDEFINED)
         else:
             yield definition.unmeasured("the table has no such pair of columns", applicable=False)
 
 
 def _strengths(frame: Frame, train: Frame, association: FloatArray) -> list[FloatArray]:
-    """Return the strengths of the pairs that have each of `DIFFERENCES`; numbers are binned by train's edges."""
+    """Return the strengths of the pairs of each of `DIFFERENCES`, NaN where undefined; train's edges bin numbers."""
     pairs, found = pairs_of(frame), []
     for statistic in BY_STATISTIC:
         chosen = [pair for pair in pairs if statistic_of(frame, *pair) == statistic]
@@ -277,14 +315,16 @@ def _strengths(frame: Frame, train: Frame, association: FloatArray) -> list[Floa
     return [*found, rank_correlations(frame)[upper], normalised_information(binned.codes, binned.sizes, pairs)]
 
 
-def _mean_differences(train: Frame, other: Frame) -> FloatArray:
-    """Return the mean absolute difference of each strength, 0 where no pair has it."""
+def _mean_differences(counted: list[BoolArray], train: Frame, other: Frame) -> FloatArray:
+    """Return the mean absolute difference of each strength over the counted pairs, 0 where there is none."""
     ours, theirs = (_strengths(frame, train, associations(frame)) for frame in (other, train))
-    return np.array([_mean_difference(*pair) for pair in zip(theirs, ours, strict=True)])
+    return np.array([_mean_difference(*each) for each in zip(counted, theirs, ours, strict=True)])
 
 
-def _mean_difference(first: FloatArray, second: FloatArray) -> float:
-    return float(np.abs(first - second).mean()) if len(first) else 0.0
+def _mean_difference(counted: BoolArray, first: FloatArray, second: FloatArray) -> float:
+    """Return the mean over the counted pairs; what is undefined is no association, 0."""
+    first, second = (np.nan_to_num(strength[counted]) for strength in (first, second))
+    return float(np.abs(first - second).mean()) if counted.any() else 0.0
 
 
 def _profiles(
@@ -297,12 +337,13 @@ def _profiles(
 
 def _profile(frames: Frames, strengths: dict[str, FloatArray], pair: tuple[int, int], error: float) -> PairProfile:
     i, j = pair
+    shown = {role: float(np.nan_to_num(strength[i, j])) for role, strength in strengths.items()}
     return PairProfile(
         first=frames.features[i].name,
         second=frames.features[j].name,
         statistic=statistic_of(frames.train, i, j),
         contingency_error=error,
-        train=float(strengths["train"][i, j]),
-        holdout=float(strengths["holdout"][i, j]),
-        synthetic=float(strengths["synthetic"][i, j]),
+        train=shown["train"],
+        holdout=shown["holdout"],
+        synthetic=shown["synthetic"],
     )

@@ -19,7 +19,6 @@ from ..measurement import Measurement
 from ..metric import Definition
 from ..references import at_size
 from ..statistics import (
-    BoolArray,
     FloatArray,
     IntArray,
     correlations,
@@ -103,22 +102,8 @@ def _correlation_scores(train: Frame, other: Frame) -> FloatArray:
     numeric = [i for i, feature in enumerate(train.features) if not feature.categorical]
     tables = [numeric_columns(frame, numeric) for frame in (train, other)]
     theirs, ours = (correlations(columns) for columns in tables)
-    varying = np.logical_and.reduce([_vary_together(columns) for columns in tables])
-    upper = np.triu(varying, k=1)
-    return np.asarray((1.0 - np.abs(ours - theirs) / 2)[upper])
-
-
-def _vary_together(columns: FloatArray) -> BoolArray:
-    """Return which pairs of columns have a correlation: both vary over the rows where both are present."""
-    if not np.isnan(columns).any():
-        varies = np.ptp(columns, axis=1) > 0
-        return np.asarray(np.logical_and.outer(varies, varies))
-    defined = np.zeros((len(columns), len(columns)), dtype=np.bool_)
-    for i, j in np.ndindex(defined.shape):
-        if i < j:
-            both = ~(np.isnan(columns[i]) | np.isnan(columns[j]))
-            defined[i, j] = all(both.any() and np.ptp(columns[k][both]) > 0 for k in (i, j))
-    return defined
+    defined = np.isfinite(ours - theirs)  # in both tables
+    return np.asarray((1.0 - np.abs(ours - theirs) / 2)[np.triu(defined, k=1)])
 
 
 def _levels(frame: Frame, index: int) -> tuple[IntArray, int]:

@@ -23,6 +23,8 @@ from .model_card import model_card_of
 from .trend_chart import trend_chart
 
 MAX_PAIRS = 60
+MAX_PARTS = 30
+"""Of one privacy test: a wide table has hundreds, which nobody reads; `report.json` has all of them."""
 OPEN_COLUMNS = 12
 FAMILIES: dict[Family, str] = {
     "marginals": "Single columns",
@@ -79,6 +81,7 @@ def report_html(report: Report) -> str:
         heat=heat_maps.heat_maps_of(report),
         subgroup_metrics=view.subgroup_metrics(report.subgroups),
         tests=_worst_first(report.privacy),
+        most_parts=MAX_PARTS,
         best_point=view.best_point(report),
         costs=view.costs_of(report),
         card=model_card_of(report),

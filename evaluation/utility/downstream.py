@@ -329,7 +329,12 @@ def _ranking(trained: list[Trained], seed: int) -> Measurement:
 
 
 def _agreement(definition: Definition, scores: Mapping[str, list[Estimate]], seed: int) -> Measurement:
-    """Return how alike train and synthetic order what was scored. Ceiling: two halves of train. Floor: any order."""
+    """Return how alike train and synthetic order what was scored. Ceiling: two halves of train. Floor: any order.
+
+    Where train scores all alike there is no order to agree with.
+    """
+    if not np.ptp([estimate.value for estimate in scores["train"]]):
+        return definition.unmeasured("trained on train, all score the same: there is no order")
     value, interval = rank_agreement(scores["train"], scores["synthetic"], numpy_rng(seed, "utility", "bootstrap"))
     ceiling, _ = rank_agreement(scores[HALVES[0]], scores[HALVES[1]], numpy_rng(seed, "utility", "bootstrap"))
     n_rows = len(scores["train"][0].influence)

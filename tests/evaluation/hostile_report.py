@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evaluation.measurement import Unmeasured
-from evaluation.report import PrivacyTest, Report, SinceLast
+from evaluation.report import Given, PrivacyTest, Report, SinceLast
 from tests.evaluation.example_report import example_report, profile, with_history
 
 HOSTILE = (
@@ -27,12 +27,13 @@ def with_texts(texts: tuple[str, ...]) -> Report:
     report = with_history(example_report(names=texts, leaking=True), 3)
     say = texts[0]
     run = dict.fromkeys(("run_id", "name", "created", "generator", "data_sha256", "config_sha256", "code_sha256"), say)
+    given = (Given(role="synthetic", name=say, sha256=say),)
     measurements = [m.model_copy(update={"subject": say, "source": say}) for m in report.measurements[:3]]
     unmeasured = Unmeasured(metric=say, family="privacy", reason=say)
     return report.model_copy(
         update={
             "gates": tuple(g.model_copy(update={"name": say, "reason": say, "rule": say}) for g in report.gates),
-            "run": report.run.model_copy(update=run | {"versions": {say: say}}),
+            "run": report.run.model_copy(update=run | {"versions": {say: say}, "given": given}),
             "measurements": (*measurements, *report.measurements, unmeasured),
             "schema_columns": tuple(c.model_copy(update={"arrow": say, "reason": say}) for c in report.schema_columns),
             "columns": tuple(profile(text, "categorical", 0, levels=(say, "b", "c")) for text in texts),

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from evaluation.gate import Gate, Gates, judge
+from evaluation.glossary import term
 from evaluation.measurement import Measurement, Unmeasured
 from evaluation.report import GateResult, PrivacyTest
 from tests.evaluation.example_report import measured, overall
@@ -174,6 +175,29 @@ def test_a_gate_that_is_off_stays_in_the_report() -> None:
     assert verdict == "PASS"
     assert set(off) == set(QUALITY)
     assert all("switches this gate off" in reason for reason in off.values())
+
+
+@pytest.mark.parametrize(
+    ("judges", "statistic"),
+    [
+        ("value", "Detector AUC"),
+        ("interval", "Detector AUC, upper end of its 95 % interval"),
+        ("excess", "Detector AUC in excess of chance"),
+    ],
+)
+def test_every_gate_on_a_number_says_which_number(judges: str, statistic: str) -> None:
+    gate = {"metric": "c2st_auc", "judges": judges, "at_most": 0.9}
+    for result in (decide(gate, auc(0.6, ceiling=0.5, interval=(0.5, 0.7))), decide(gate)):
+        assert result.statistic == statistic
+    assert decide(gate | {"subject": "age"}).statistic.startswith('Detector AUC of "age"')
+
+
+def test_every_gate_on_a_test_says_what_the_test_says() -> None:
+    tests = [test.model_copy(update={"statistic": f"number of {test.name}"}) for test in all_tests()]
+    results, _ = judge(overall(), tests, Gates.model_validate({"g4_membership": "off"}))
+    said = {result.name: result.statistic for result in results if result.name.startswith("g")}
+    expected = {test.name: test.statistic for test in tests} | {"g4_membership": term("g4_membership").title}
+    assert said == expected
 
 
 def test_an_added_gate_can_judge_one_subject() -> None:

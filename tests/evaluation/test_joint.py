@@ -61,7 +61,12 @@ def test_frechet_distance_of_a_flat_cloud_is_defined() -> None:
     flat = frechet_distance(np.zeros((50, 2)) + real.mean(axis=0), real)
     assert flat.value == pytest.approx(1.0)
     assert np.isfinite(flat.influence).all()
-    assert frechet_distance(real, np.zeros((50, 2))).value == 0.0
+
+
+def test_frechet_distance_from_a_reference_without_spread_has_no_unit() -> None:
+    flat = np.zeros((50, 2))
+    assert np.isnan(frechet_distance(flat, flat).value)
+    assert np.isnan(frechet_distance(flat + 1.0, flat).value)
 
 
 # neighbourhoods
@@ -177,6 +182,15 @@ def test_fresh_rows_come_to_the_ceiling_and_shuffled_ones_to_the_floor() -> None
 def test_copies_exceed_the_ceiling_of_the_beta_recall() -> None:
     found = numbers(bootstrap(draw(2_000, 1), 2_000))["beta_recall"]
     assert found.value > found.ceiling + 0.1
+
+
+def test_a_train_table_of_equal_rows_has_no_worth_in_real_rows() -> None:
+    schema = Schema(columns=tuple(Integer(name=name, arrow="int64") for name in "xyz"))
+    same, other = (pa.table({name: [value] * 100 for name in "xyz"}) for value in (1, 2))
+    for synthetic in (same, other):
+        found = measure_joint(frames_of(Tables(schema, same, same, synthetic)), CONFIG, seed=0).measurements
+        measured = {m.metric: m.value for m in found if isinstance(m, Measured)}
+        assert measured == {"three_way_error": 0.0 if synthetic is same else 1.0}
 
 
 def test_two_columns_have_no_triple() -> None:

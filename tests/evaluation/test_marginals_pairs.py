@@ -167,6 +167,49 @@ def test_two_numbers_count_by_half_their_difference_in_correlation() -> None:
     assert number(found, "spearman_error").value == pytest.approx(2.0)
 
 
+NUMBERS = Schema(columns=tuple(Integer(name=name, arrow="int64", nullable=True) for name in "xyz"))
+RISING = [0, 1, 2, 3]
+
+
+def of_numbers(train: dict[str, list[int | None]], synthetic: dict[str, list[int | None]]) -> Findings:
+    """Return what is found of tables of three numbers, where each of the four rows stands ten times."""
+    one, other = (pa.table({name: column * 10 for name, column in given.items()}) for given in (train, synthetic))
+    one, other = (table.cast(NUMBERS.arrow()) for table in (one, other))
+    return measure_pairs(frames_of(Tables(NUMBERS, one, one, other)), CONFIG, seed=0)
+
+
+@pytest.mark.parametrize("lost", [[7] * 4, [None] * 4, [None, None, 3, 3]])
+def test_a_pair_that_train_leaves_undefined_does_not_count(lost: list[int | None]) -> None:
+    train, synthetic = {"x": RISING, "y": RISING, "z": lost}, {"x": RISING, "y": [1, 0, 0, 1], "z": RISING}
+    found, r = of_numbers(train, synthetic), 0.0
+    for metric, expected in (("trend_error", (1 - r) / 2), ("pearson_error", 1 - r), ("spearman_error", 1 - r)):
+        assert number(found, metric).value == pytest.approx(expected)
+        low, high = number(found, metric).interval
+        assert low <= expected <= high
+
+
+@pytest.mark.parametrize("collapsed", [[7] * 4, [None] * 4])
+def test_a_pair_that_only_the_synthetic_table_leaves_undefined_counts_as_unrelated(collapsed: list[int | None]) -> None:
+    found = of_numbers(dict.fromkeys("xyz", RISING), {"x": RISING, "y": RISING, "z": collapsed})
+    assert number(found, "trend_error").value == pytest.approx(2 / 3 / 2)  # two of three pairs fell from 1 to 0
+    assert number(found, "pearson_error").value == pytest.approx(2 / 3)
+    assert number(found, "spearman_error").value == pytest.approx(2 / 3)
+    assert number(found, "mutual_information_error").value == pytest.approx(2 / 3)
+
+
+def test_where_no_pair_is_defined_in_train_there_is_a_reason_and_the_trend_gate_has_no_number() -> None:
+    found = of_numbers({"x": RISING, "y": [7] * 4, "z": [None] * 4}, dict.fromkeys("xyz", RISING))
+    reasons = {m.metric: m for m in found.measurements if isinstance(m, Unmeasured)}
+    undefined = {"trend_error", "pearson_error", "spearman_error", "mutual_information_error"}
+    assert {metric for metric, m in reasons.items() if m.applicable and "undefined" in m.reason} == undefined
+
+
+def test_columns_that_train_never_shows_together_have_no_correlation_to_compare() -> None:
+    apart = {"x": [0, 1, None, None], "y": [None, None, 0, 1], "z": RISING}
+    found = of_numbers(apart, dict.fromkeys("xyz", RISING))
+    assert number(found, "pearson_error").value == pytest.approx(0.0)
+
+
 def test_interval_of_the_trend_error_covers_its_resampled_spread() -> None:
     """The interval from influences is as wide as the spread over fresh synthetic tables, train held as it is."""
     found = [number(pairs(shuffle_columns(draw(1_000, seed), 0.5, seed)), "trend_error") for seed in range(20, 50)]

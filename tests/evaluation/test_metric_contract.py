@@ -1,4 +1,4 @@
-"""What every fidelity metric promises, whatever it measures."""
+"""What every metric of fidelity promises, whatever it measures, and what those of utility promise as well."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from evaluation.measurement import Measured, Measurement, Unmeasured
 from evaluation.metric import Findings, Metric
 from evaluation.references import uniform
 from evaluation.tables import Tables
+from evaluation.utility.downstream import measure_utility
 from pipeline.columns import Categorical, Continuous
 from pipeline.schema import Schema
 from pipeline.seeds import numpy_rng
-from tests.evaluation.mixed_table import SCHEMA, draw, frames, reorder
+from tests.evaluation.mixed_table import SCHEMA, draw, frames, reorder, shuffle_columns
 
 CONFIG = EvaluationConfig(detection_folds=2, detection_rows=400, utility_replicates=2)
 EXACT: dict[str, Metric] = {
@@ -130,6 +131,41 @@ def test_every_metric_gets_worse_with_corruption(family: str) -> None:
         assert values[-1] > values[0], (metric, values)
 
 
+RANKS = {"importance_agreement", "learner_agreement"}
+"""Orders of four or five things: one that changes place with the next moves them by a tenth or more."""
+
+
+@pytest.fixture(scope="module")
+def of_use() -> dict[str, dict[tuple[str, str], Measured]]:
+    """Return what utility finds of fresh rows, of the same in another order, and of ever more shuffled ones."""
+    table, config = draw(400, 3), EvaluationConfig(utility_replicates=0)
+    given = {"fresh": table, "reordered": reorder(table)} | {s: shuffle_columns(table, float(s)) for s in (".5", "1")}
+    found: dict[str, dict[tuple[str, str], Measured]] = {}
+    for name, synthetic in given.items():
+        tables = frames(synthetic, n_train=400, n_holdout=400, target="spent")
+        measurements = measure_utility(tables, config, seed=0).measurements
+        assert all(isinstance(m, Measured) for m in measurements)
+        found[name] = {(m.metric, m.subject): m for m in measurements if isinstance(m, Measured)}
+    return found
+
+
+def test_utility_does_not_depend_on_the_order_of_rows(of_use: dict[str, dict[tuple[str, str], Measured]]) -> None:
+    fresh, reordered = of_use["fresh"], of_use["reordered"]
+    assert fresh.keys() == reordered.keys()
+    for key, m in fresh.items():
+        if m.metric not in RANKS:
+            assert m.value == pytest.approx(reordered[key].value, abs=0.02), key
+
+
+def test_utility_gets_worse_with_corruption(of_use: dict[str, dict[tuple[str, str], Measured]]) -> None:
+    for key, m in of_use["fresh"].items():
+        if m.metric not in RANKS:
+            signed = 1 if m.best > m.worst else -1
+            values = [signed * of_use[name][key].value for name in ("fresh", ".5", "1")]
+            assert values == sorted(values, reverse=True), (key, values)
+            assert values[0] > values[-1] + 0.02, (key, values)
+
+
 MIXED = Schema(
     columns=(Continuous(name="x", arrow="double", nullable=True), Categorical(name="c", arrow="string", nullable=True))
 )
@@ -147,18 +183,54 @@ DEGENERATE = {
 @pytest.mark.parametrize("synthetic", DEGENERATE)
 @pytest.mark.parametrize("train", DEGENERATE)
 def test_degenerate_tables_give_numbers_or_reasons(family: str, train: str, synthetic: str) -> None:
-    schema = Schema(
-        columns=(
-            Continuous(name="x", arrow="double", nullable=True),
-            Categorical(name="c", arrow="string", nullable=True),
-        )
-    )
-    tables = Tables(schema, DEGENERATE[train], DEGENERATE[train], DEGENERATE[synthetic])
+    tables = Tables(MIXED, DEGENERATE[train], DEGENERATE[train], DEGENERATE[synthetic])
     found = EVERY[family](frames_of(tables), CONFIG, seed=0)
     assert {m.metric for m in found.measurements} == KNOWN[family]
     assert all(m.reason for m in found.measurements if isinstance(m, Unmeasured))
     if "no rows" in (train, synthetic):
         assert all(isinstance(m, Unmeasured) for m in found.measurements)
+
+
+FOUR = Schema(
+    columns=(
+        *(Continuous(name=name, arrow="double", nullable=True) for name in "xy"),
+        *(Categorical(name=name, arrow="string", nullable=True) for name in "cd"),
+    )
+)
+WITHOUT_SPREAD = {
+    "constant columns": pa.table([[value] * 150 for value in (1.0, 2.0, "a", "b")], schema=FOUR.arrow()),
+    "all missing": pa.table([[None] * 150] * 4, schema=FOUR.arrow()),
+    "varied": pa.table(
+        [np.arange(150.0), np.arange(150.0) % 7, ["a", "b", "e"] * 50, ["b", "d"] * 75], schema=FOUR.arrow()
+    ),
+}
+UNDEFINED = {
+    "marginals": {"wasserstein", "range_coverage"},
+    "pairs": {
+        "pearson_error", "cramers_v_error", "correlation_ratio_error", "spearman_error", "mutual_information_error",
+    },
+    "joint": KNOWN["joint"] - {"three_way_error"},
+    "subgroups": set(),
+}  # fmt: skip
+"""What cannot be measured where no column of train has spread: neither a number nor the best one."""
+WITHOUT_VALUES = {"marginals": {"category_coverage", "sdmetrics_shape"}}
+"""And what else cannot be where train has no value at all."""
+
+
+@pytest.mark.parametrize("family", EXACT)
+@pytest.mark.parametrize("synthetic", WITHOUT_SPREAD)
+@pytest.mark.parametrize("train", ["constant columns", "all missing"])
+def test_a_train_table_without_spread_leaves_unmeasured_what_it_leaves_undefined(
+    family: str, train: str, synthetic: str
+) -> None:
+    original, drawn = WITHOUT_SPREAD[train], WITHOUT_SPREAD[synthetic]
+    found = EXACT[family](frames_of(Tables(FOUR, original, original, drawn)), CONFIG, seed=0).measurements
+    unmeasured = {m.metric: m for m in found if isinstance(m, Unmeasured)}
+    undefined = UNDEFINED[family] | (WITHOUT_VALUES.get(family, set()) if train == "all missing" else set())
+    if synthetic == "all missing":
+        undefined |= {"sdmetrics_shape"} & KNOWN[family]
+    assert set(unmeasured) == undefined
+    assert all(m.reason and m.applicable for m in unmeasured.values())
 
 
 def test_the_corruption_is_what_the_test_means() -> None:

@@ -14,10 +14,10 @@ import pytest
 from evaluation.gate import Gates
 from evaluation.glossary import term
 from evaluation.measurement import Family, Unmeasured
-from evaluation.rendering.render import FAMILIES, report_html, report_json, write_report
+from evaluation.rendering.render import FAMILIES, MAX_PARTS, report_html, report_json, write_report
 from evaluation.rendering.view import decisions_of
-from evaluation.report import Report, RunIdentity, TrainingPoint
-from tests.evaluation.example_report import example_report, profile
+from evaluation.report import MOST_EARLIER, Report, RunIdentity, TrainingPoint
+from tests.evaluation.example_report import example_report, profile, with_history, with_parts_of_every_column
 from tests.evaluation.hostile_report import HOSTILE, with_texts
 
 
@@ -231,9 +231,27 @@ def test_an_empty_report_is_still_a_page() -> None:
 
 
 def test_a_hundred_columns_stay_under_two_megabytes(tmp_path: Path) -> None:
-    page = write_report(example_report(names=[f"column {i} " + "x" * 60 for i in range(100)]), tmp_path)
+    report = example_report(names=[f"column {i} " + "名" * 60 for i in range(100)])
+    report = with_history(with_parts_of_every_column(report), MOST_EARLIER)
+    page = write_report(report, tmp_path)
     assert page.stat().st_size < 2_000_000
     assert page.read_text(encoding="utf-8").count('<article class="card">') == 100
+
+
+def test_a_test_of_many_parts_shows_the_worst_and_says_how_many_more_there_are() -> None:
+    report = with_history(with_parts_of_every_column(example_report(names=[f"column {i}" for i in range(100)])), 2)
+    page = report_html(report)
+    copies, values = (
+        page[page.index(f'<article class="test pass" id="{name}"') :] for name in ("g1_copies", "g2_value_support")
+    )
+    for section, n_parts in ((copies, 200), (values, 600)):
+        own = section[: section.index("</article>")]
+        assert own.count('<td class="picture">') == MAX_PARTS
+        assert f"{n_parts} parts, worst first" in own
+        assert f"{n_parts - MAX_PARTS} more parts are not shown here; report.json holds all." in own
+    kept = {test["name"]: len(test["parts"]) for test in json.loads(report_json(report))["privacy"]}
+    assert (kept["g1_copies"], kept["g2_value_support"]) == (200, 600)
+    assert "not shown here" not in report_html(example_report())
 
 
 def test_files_are_written_once_more_with_the_same_bytes(tmp_path: Path) -> None:

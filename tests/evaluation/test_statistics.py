@@ -80,10 +80,14 @@ def test_ranked_correlations_are_spearmans() -> None:
     assert statistics.correlations(statistics.ranks(columns))[0, 1] == pytest.approx(expected)
 
 
-def test_correlation_with_a_constant_is_zero() -> None:
+def test_an_association_with_a_column_without_spread_is_undefined() -> None:
     columns = np.array([[1.0, 2.0, 4.0], [0.1, 0.1, 0.1], [np.nan, 1.0, 1.0]])
-    assert statistics.correlations(columns)[0, 1:].tolist() == [0.0, 0.0]
-    assert statistics.correlations(columns[:2])[0, 1] == 0.0
+    assert np.isnan(statistics.correlations(columns)[0, 1:]).all()
+    assert np.isnan(statistics.correlations(columns[:2])[0, 1])
+    assert np.isnan(statistics.correlation_ratio(np.array([0, 0, 1]), columns[1]))
+    assert np.isnan(statistics.correlation_ratio(np.array([0, 0, 0]), columns[0]))
+    assert np.isnan(statistics.cramers_v(np.array([2, 3]), np.array([0, 0]), np.array([0, 1])))
+    assert np.isnan(statistics.cramers_v(np.array([1, 1]), np.array([0, 1]), np.array([0, 1])))
 
 
 @pytest.mark.parametrize(("strength", "expected"), [(0.0, 0.0), (1.0, 1.0)])

@@ -254,6 +254,17 @@ def test_rank_agreement_by_hand() -> None:
     assert rank_agreement(far, reverse, np.random.default_rng(0))[0] == -1.0
 
 
+def test_learners_that_train_scores_alike_have_no_order_to_agree_with() -> None:
+    """The target is one column told outright: every learner is perfect on train, and on the synthetic table."""
+    schema = Schema(columns=(Continuous(name="x", arrow="double"), Integer(name="y", arrow="int64")))
+    x = np.repeat([-1.0, 1.0], 150)
+    table = pa.table({"x": x, "y": (x > 0).astype(np.int64)})
+    found = measure_utility(frames_of(Tables(schema, table, table, table, target="y")), CONFIG, seed=0)
+    (agreement,) = [m for m in found.measurements if m.metric == "learner_agreement"]
+    assert isinstance(agreement, Unmeasured)
+    assert "no order" in agreement.reason
+
+
 def test_an_order_that_chance_decides_has_a_wide_interval() -> None:
     near = ordered([0.0, 0.01, 0.02, 0.03])
     low, high = rank_agreement(near, ordered([0.0, 10.0, 20.0, 30.0]), np.random.default_rng(0))[1]

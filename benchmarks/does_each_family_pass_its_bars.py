@@ -24,9 +24,8 @@ COPYING: Bars = {"dcr_share": (0.49, 0.515), "exact_copies_p": (0.01, ONE)}
 
 def close(c2st: float) -> dict[str, Bars]:
     """Return the bars of the tables that only have to be hard to tell from real ones."""
-    return {
-        name: {"c2st_auc": (ANY, c2st)} | COPYING for name in ("news_39000", "california_housing", "bank_additional_full")
-    }
+    tables = ("news_39000", "california_housing", "bank_additional_full")
+    return {name: {"c2st_auc": (ANY, c2st)} | COPYING for name in tables}
 
 
 def bars(

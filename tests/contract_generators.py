@@ -99,6 +99,7 @@ SETTINGS = {
         "ordered_share": ({"ordered_share": 0.0}, {"ordered_share": 1.0}),
         "missing": ({"missing": "level"}, {"missing": "unobserved"}),
         "value_width": ({"value_width": 16}, {"value_width": 24}),
+        "condition_share": ({"condition_share": 0.0}, {"condition_share": 0.5}),
         "value_steps": ({"value_steps": 1}, {"value_steps": 3}),
         "value_times": ({"value_times": "uniform"}, {"value_times": "logit_normal"}),
         "value_solver": ({"value_solver": "euler"}, {"value_solver": "rk4"}),

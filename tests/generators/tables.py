@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -82,6 +83,21 @@ def encoded_rows(layout: Layout, tokens: np.ndarray, values: np.ndarray | None =
     """Return rows in encoded form; without values where none are given."""
     values = np.full((len(tokens), len(layout.valued)), 0.5) if values is None else values
     return Encoded(layout, tokens.astype(np.int32), values)
+
+
+def normal_pair(n: int) -> np.ndarray:
+    """Positions **(n, 2)** of a normal pair with correlation 0.9."""
+    x = np.random.default_rng(0).normal(size=(n, 2)) @ np.array([[1, 0.9], [0, math.sqrt(1 - 0.81)]])
+    positions: np.ndarray = torch.special.ndtr(torch.from_numpy(x)).numpy()
+    return positions
+
+
+def second_given_first(model: Model, given: float) -> float:
+    """The mean of 1,000 positions of the second column, given that of the first, which must come back."""
+    encoded = draw_rows(model, 1000, {0: (0, given)})
+    assert (encoded.values[:, 0] == given).all()
+    assert len(set(encoded.values[:, 1])) == 1000
+    return float(encoded.values[:, 1].mean())
 
 
 def rng(seed: int = 0) -> torch.Generator:

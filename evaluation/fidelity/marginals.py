@@ -18,6 +18,7 @@ from ..statistics import Estimate, average, shares, total_variation, witnessed
 from ..threads import in_threads
 from .distances import (
     CATEGORY_COVERAGE,
+    COARSE,
     JENSEN_SHANNON,
     KS,
     MISSING,
@@ -42,6 +43,7 @@ NOT_NULLABLE = "no column may be missing"
 OF_NUMBERS = (KS, JENSEN_SHANNON, WASSERSTEIN, RANGE_COVERAGE)
 OF_CATEGORIES = (TVD, JENSEN_SHANNON, CATEGORY_COVERAGE)
 COVERAGES = (CATEGORY_COVERAGE, RANGE_COVERAGE)
+ROUNDING = 1e-9
 
 
 def measure_marginals(frames: Frames, config: EvaluationConfig, *, seed: int) -> Findings:
@@ -83,7 +85,7 @@ def _column(frames: Frames, floor: Frame, index: int) -> tuple[Distances, tuple[
         definition.measured(
             found[definition].value,
             n_rows=frames.synthetic.n_rows,
-            interval=_interval(found[definition]),
+            interval=_interval(definition, found[definition]),
             ceiling=_ceiling(definition, ceiling, frames),
             floor=_floor(definition, worst, len(feature.labels)),
             subject=feature.name,
@@ -94,11 +96,13 @@ def _column(frames: Frames, floor: Frame, index: int) -> tuple[Distances, tuple[
     )
 
 
-def _interval(estimate: Estimate) -> Interval | None:
-    if not len(estimate.influence):
-        return None
+def _interval(definition: Definition, estimate: Estimate) -> Interval:
+    """Return the interval, that of range coverage in the steps of its value: finer, it would tell what they hide."""
     with np.errstate(over="ignore"):  # an infinite interval becomes the reason why there is no number
-        return estimate.interval(0.0)
+        low, high = estimate.interval(0.0, 1.0 if definition in COVERAGES else np.inf)
+    if definition == RANGE_COVERAGE:
+        return COARSE * np.floor(low / COARSE + ROUNDING), COARSE * np.ceil(high / COARSE - ROUNDING)
+    return low, high
 
 
 def _ceiling(definition: Definition, honest: Distances, frames: Frames) -> float | None:
@@ -181,11 +185,11 @@ def _mean(
 ) -> Measurement:
     """Return the mean over columns of the value, of the ceiling and of the floor."""
     overall = average(estimates)
-    interval = _interval(overall)
+    low, high = _interval(definition, overall)
     return definition.measured(
         overall.value,
         n_rows=frames.synthetic.n_rows,
-        interval=interval and (interval[0], min(interval[1], max(1.0, overall.value))),  # Wasserstein may exceed 1
+        interval=(low, min(high, max(1.0, overall.value))),  # Wasserstein may exceed 1
         ceiling=_mean_known([part.ceiling for part in parts]),
         floor=_mean_known([part.floor for part in parts]),
     )

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..features import ROLES, Frames
-from ..statistics import BoolArray, IntArray
-from .decisions import detectable_excess, excess_p
+from ..statistics import BoolArray, IntArray, Interval
+from .decisions import clopper_pearson, detectable_excess, excess_p
 
 Keys = npt.NDArray[np.uint64]
 
@@ -107,6 +107,11 @@ class Singles:
     def holdout_hits(self) -> int:
         """How many of holdout's are repeated."""
         return int(self.repeated.sum()) - self.train_hits
+
+    def train_hits_interval(self) -> Interval:
+        """Return the 95 % interval of how many of train's are repeated: Clopper-Pearson over those at risk."""
+        low, high = clopper_pearson(self.train_hits, self.n_train) if self.n_train else (0.0, 0.0)
+        return low * self.n_train, high * self.n_train
 
     def detectable(self, below: float) -> int | None:
         """Return how many of train's, beyond chance, must be repeated for a smaller p-value."""

@@ -127,11 +127,13 @@ def _decided(frames: Frames, ways: list[Way]) -> PrivacyTest:
 def _part(way: str, found: Singles | SmallCells, p_value: float, n_ways: int, share: float) -> TestPart:
     unmatched = way == WHOLE and isinstance(found, Singles) and found.train_hits > 0 and found.holdout_hits == 0
     of = "repeated records only in train" if isinstance(found, Singles) else "synthetic rows that fall to train"
+    ends = found.train_hits_interval() if isinstance(found, Singles) else None
     own: GateVerdict = worst([verdict_of(min(1.0, p_value * n_ways)), "REVIEW" if unmatched else "PASS"])
     return TestPart(
         subject=way,
         statistic=f"{of}, at the size of holdout",
         value=found.train_hits * share,
+        interval=ends and (ends[0] * share, ends[1] * share),
         p_value=p_value,
         verdict=own,
         note=found.counts(),

@@ -168,13 +168,9 @@ def _decided(frames: Frames, columns: list[tuple[str, Singles]], extremes: list[
     p_value = combined(p_values) if p_values else 1.0
     share = min(1.0, frames.holdout.n_rows / frames.train.n_rows)
     parts = [
-        TestPart(
-            subject=name, statistic="repeated single values of train, at the size of holdout",
-            value=singles.train_hits * share, p_value=p, verdict=verdict_of(min(1.0, p * len(columns))),
-            note=singles.counts(),
-        )
+        _part(name, singles, p, verdict_of(min(1.0, p * len(columns))), share)
         for (name, singles), p in zip(columns, p_values, strict=True)
-    ]  # fmt: skip
+    ]
     if columns:
         together = verdict_of(p_value)
         note = "Cauchy combination of the columns"
@@ -197,6 +193,19 @@ def _decided(frames: Frames, columns: list[tuple[str, Singles]], extremes: list[
         detection_limit=_detection_limit(frames, columns, extremes),
         parts=worst_first(parts),
         source=SOURCE,
+    )
+
+
+def _part(name: str, singles: Singles, p_value: float, verdict: GateVerdict, share: float) -> TestPart:
+    low, high = singles.train_hits_interval()
+    return TestPart(
+        subject=name,
+        statistic="repeated single values of train, at the size of holdout",
+        value=singles.train_hits * share,
+        interval=(low * share, high * share),
+        p_value=p_value,
+        verdict=verdict,
+        note=singles.counts(),
     )
 
 

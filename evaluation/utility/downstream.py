@@ -35,7 +35,7 @@ LEARNERS = {"": BOOSTED, "linear_": LINEAR, "neural_": NEURAL, "tree_": TREE}
 HEADLINES = {"auc": (0.5, "macro one-against-rest AUC"), "r2": (0.0, "R2")}
 GAP = Definition("utility_gap", "utility", 0.0, 1.0, "boosted trees: trained on train minus on synthetic; " + TSTR)
 GAIN = Definition(
-    "augmentation_gain", "utility", 1.0, -1.0, "boosted trees: trained on train and synthetic minus on train alone"
+    "augmentation_gain", "utility", 1.0, -1.0, "AUC or R2: trained on train and synthetic minus on train alone"
 )
 PR_AUC = Definition("tstr_pr_auc", "utility", 1.0, 0.0, "Davis and Goadrich 2006, 10.1145/1143844.1143874; " + TSTR)
 F1 = Definition("tstr_f1", "utility", 1.0, 0.0, "van Rijsbergen 1979; threshold from the training rows; " + TSTR)
@@ -162,7 +162,7 @@ def _measured(trained: Mapping[str, Trained], seed: int) -> tuple[Measurement, .
     boosted = trained[""]
     return (
         _gap(boosted),
-        _gain(boosted),
+        *(_gain(each) for each in trained.values() if "both" in each.outcomes),
         *(_headline(tstr(prefix, each.task), each) for prefix, each in trained.items()),
         *(m for each in trained.values() if each.learner != TREE for m in _further(each)),
         _importance(boosted, seed),
@@ -188,7 +188,7 @@ def _all_trained(task: Task, n_replicates: int, seed: int, n_rows: int) -> dict[
 
 @dataclass(frozen=True)
 class Course:
-    """What to learn, from which of its tables, with which seed; joined tables are asked of boosted trees alone."""
+    """What to learn, from which of its tables, with which seed; of the joined ones the network is spared: it is slow."""
 
     task: Task
     seed: int
@@ -196,7 +196,7 @@ class Course:
 
     def asked(self, learner: Learner) -> list[str]:
         """Return the tables that the learner learns from."""
-        return [role for role in self.roles if learner == BOOSTED or not role.startswith("both")]
+        return [role for role in self.roles if learner != NEURAL or not role.startswith("both")]
 
 
 def trained_on(taught: Sequence[tuple[Learner, Course]], seed: int, *, n_rows: int) -> list[Trained]:
@@ -256,26 +256,31 @@ def _gap(boosted: Trained) -> Measurement:
     return GAP.measured(gap.value, n_rows=boosted.n_rows, interval=gap.interval(), ceiling=0.0, floor=of_floor)
 
 
-def _gain(boosted: Trained) -> Measurement:
+def _gain(trained: Trained) -> Measurement:
     """Return the paired difference. Ceiling: what one half of train gains from the other, which is of original rows.
 
     Floor: what train gains from itself with its columns shuffled.
     """
-    both, alone = boosted.headlines["both"], boosted.headlines["train"]
-    gain, n_rows = both - alone, len(boosted.task.targets["both"])
-    ceiling = alone.value - boosted.headlines[HALVES[0]].value
-    floor = boosted.headlines["both floor"].value - alone.value
-    return GAIN.measured(gain.value, n_rows=n_rows, interval=gain.interval(), ceiling=ceiling, floor=floor)
+    both, alone = trained.headlines["both"], trained.headlines["train"]
+    gain, n_rows = both - alone, len(trained.task.targets["both"])
+    ceiling = alone.value - trained.headlines[HALVES[0]].value
+    floor = trained.headlines["both floor"].value - alone.value
+    interval, subject = gain.interval(), _subject(trained)
+    return GAIN.measured(gain.value, n_rows=n_rows, interval=interval, ceiling=ceiling, floor=floor, subject=subject)
+
+
+def _subject(trained: Trained) -> str:
+    """Return whose score it is; boosted trees go without saying."""
+    return "" if trained.learner == BOOSTED else trained.learner.name
 
 
 def _further(trained: Trained) -> list[Measurement]:
     """Return what a learner's AUC or R2 does not show."""
-    subject = "" if trained.learner == BOOSTED else trained.learner.name
     found = []
     for definition, score in _scores(trained.task, trained.learner):
         estimates = {role: trained.estimate(score, role) for role in TABLES}
         highest = np.inf if definition.metric == RMSE.metric else 1.0
-        found.append(_company(definition, estimates, trained.n_rows, highest, subject))
+        found.append(_company(definition, estimates, trained.n_rows, highest, _subject(trained)))
     return found
 
 

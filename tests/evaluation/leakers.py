@@ -1,4 +1,4 @@
-"""Twelve ways to leak train rows through a synthetic table, planted on purpose to test the privacy gate.
+"""Thirteen ways to leak train rows through a synthetic table, planted on purpose to test the privacy gate.
 
 Each leaker is a pure function `(train, holdout, fresh, schema, strength, rng) -> table`. `fresh` are honest rows of the
 same population and become the synthetic table once `strength`, a share in (0, 1], of them is replaced. `holdout` is
@@ -16,9 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.neighbors import NearestNeighbors
+from sklearn.tree import DecisionTreeRegressor
 
+from pipeline.columns import Column
 from pipeline.schema import Schema
 from tests.evaluation.leaker_cells import (
+    NUMERIC,
     Floats,
     Rows,
     categorical,
@@ -38,15 +41,18 @@ SMOOTHED_OVER = 3
 BANDWIDTH = 0.02
 """Of the over-trained generator, in standard deviations."""
 KEPT_LEVELS = 0.97
+SMALLEST_LEAF = 2
 RARE = 5
 """A level that fewer train rows carry is rare."""
 FEWEST_LEVELS = 10
 """Fewer of them would all be train's, rather than holdout's, by chance in more than one honest table in a thousand."""
+MOST_ECHOED = 0.05
+"""Of the rows, where values of a numeric column come back: nearly all of its values may be rare."""
 SMALLEST_CLASS = 20
 
 
 class NothingToLeakError(ValueError):
-    """The table has no numbers, no rare level or no minority class to leak."""
+    """The table has no numbers, no rare level or value, or no minority class to leak."""
 
 
 @dataclass(frozen=True)
@@ -169,16 +175,39 @@ def overtrained(
     return _replaced(fresh, drawn, rng)
 
 
+def overtrained_trees(
+    train: pa.Table, holdout: pa.Table, fresh: pa.Table, schema: Schema, strength: float, rng: np.random.Generator
+) -> pa.Table:
+    """Replace a share of the rows by draws from a chain of trees that were grown down to two train rows a leaf.
+
+    The first column is a bootstrap; each further cell is that of a train row in the leaf to which the cells before it
+    lead. Source: Reiter 2005, "Using CART to generate partially synthetic public use microdata", Journal of Official
+    Statistics 21(3).
+    """
+    n_rows, names = _count(fresh, strength), train.column_names
+    known = np.column_stack([_ordered(train[name], column) for name, column in zip(names, schema.columns, strict=True)])
+    rows = rng.integers(train.num_rows, size=n_rows)
+    drawn, cells = known[rows], [train[names[0]].take(rows)]
+    for j, name in enumerate(names[1:], start=1):
+        tree = DecisionTreeRegressor(min_samples_leaf=SMALLEST_LEAF, random_state=int(rng.integers(1 << 32)))
+        tree.fit(known[:, :j], known[:, j])
+        rows = _one_of_each(tree.apply(known[:, :j]), tree.apply(drawn[:, :j]), rng)
+        drawn[:, j] = known[rows, j]
+        cells.append(train[name].take(rows))
+    return _replaced(fresh, pa.table(cells, schema=train.schema), rng)
+
+
 def rare_level_echo(
     train: pa.Table, holdout: pa.Table, fresh: pa.Table, schema: Schema, strength: float, rng: np.random.Generator
 ) -> pa.Table:
-    """Write a share of the levels that fewer than five train rows, and no holdout row, carry into as many rows."""
-    names = [column.name for column in categorical(schema)]
-    rare = [(name, level) for name in names for level in _rare_levels(train[name], holdout[name])]
-    if len(rare) < FEWEST_LEVELS:
-        raise NothingToLeakError(f"{len(rare)} levels are rare in train and absent from holdout")
-    table, chosen = fresh, rng.permutation(len(rare))[: max(1, round(strength * len(rare)))]
-    for (name, level), row in zip([rare[i] for i in chosen], _some(fresh.num_rows, len(chosen), rng), strict=True):
+    """Write a share of the levels that fewer than five train rows, and no holdout row, carry into as many rows.
+
+    Where there are not enough such levels, they are the values of the numeric column that has most of them, and come
+    back in 5 % of the rows at most.
+    """
+    table, cells = fresh, _rare_cells(train, holdout, fresh, schema)
+    chosen = rng.permutation(len(cells))[: max(1, round(strength * len(cells)))]
+    for (name, level), row in zip([cells[i] for i in chosen], _some(fresh.num_rows, len(chosen), rng), strict=True):
         table = written(table, name, np.array([row]), pa.array([level], train[name].type))
     return table
 
@@ -210,6 +239,7 @@ LEAKERS = (
     Leaker("smoothed neighbours", smoothed_neighbours, 1.0),
     Leaker("SMOTE", smote, 1.0),
     Leaker("over-trained", overtrained, 1.0),
+    Leaker("over-trained trees", overtrained_trees, 1.0),
     Leaker("rare-level echo", rare_level_echo, 1.0),
     Leaker("copied minority", minority_copies, 1.0),
 )
@@ -252,6 +282,32 @@ def _majority(cells: pa.ChunkedArray, near: Rows) -> Rows:
     codes = cells.combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)[near]
     votes = (codes[:, :, None] == codes[:, None, :]).sum(axis=2)
     return near[np.arange(len(near)), votes.argmax(axis=1)]
+
+
+def _rare_cells(train: pa.Table, holdout: pa.Table, fresh: pa.Table, schema: Schema) -> Sequence[tuple[str, object]]:
+    """Return the cells that the echo may bring back, of all categorical columns or of one numeric one."""
+    rare = {column.name: _rare_levels(train[column.name], holdout[column.name]) for column in schema.columns}
+    levels = [(column.name, level) for column in categorical(schema) for level in rare[column.name]]
+    if len(levels) >= FEWEST_LEVELS:
+        return levels
+    name = max((column.name for column in numeric(schema)), key=lambda name: len(rare[name]), default=None)
+    if name is None or len(rare[name]) < FEWEST_LEVELS:
+        raise NothingToLeakError(f"{len(levels)} levels are rare in train and absent from holdout")
+    return [(name, value) for value in rare[name][: _count(fresh, MOST_ECHOED)]]
+
+
+def _ordered(cells: pa.ChunkedArray, column: Column) -> Floats:
+    """Return the cells as numbers, the levels by their place; -1 where missing."""
+    if isinstance(column, NUMERIC):
+        return np.nan_to_num(numbers(cells), nan=-1.0)
+    return np.asarray(cells.combine_chunks().dictionary_encode().indices.fill_null(-1), np.float64)
+
+
+def _one_of_each(own: Rows, wanted: Rows, rng: np.random.Generator) -> Rows:
+    """Return, for each wanted leaf, the place of one of the rows whose own leaf it is."""
+    order = np.argsort(own, kind="stable")
+    first, last = (np.searchsorted(own[order], wanted, side=side) for side in ("left", "right"))
+    return order[rng.integers(first, last)]
 
 
 def _rare_levels(cells: pa.ChunkedArray, others: pa.ChunkedArray) -> Sequence[object]:

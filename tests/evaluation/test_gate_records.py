@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,19 @@ from tests.evaluation.mixed_table import bootstrap, draw, frames, reorder, shuff
 CONFIG = EvaluationConfig(privacy=PrivacyConfig(permutations=99))
 TRAIN = draw(1_000, 1)  # what `frames(..., n_train=1_000)` holds
 SIZES: dict[str, Any] = {"n_train": 1_000, "n_holdout": 1_000}
+
+
+Judge = Callable[[Frames], TestPart]
+
+
+def judge_copies_of_whole_rows(tables: Frames) -> TestPart:
+    (part,) = [part for part in judge_copies(tables, CONFIG).parts if part.subject == WHOLE]
+    return part
+
+
+def judge_single_values(tables: Frames) -> TestPart:
+    (part,) = [part for part in judge_value_support(tables).parts if part.subject == "spent"]
+    return part
 
 
 def mixed_in(rows: pa.Table, n_rows: int = 1_000, seed: int = 3) -> Frames:
@@ -506,3 +520,14 @@ def test_a_table_of_identifiers_alone_is_still_searched_for_them() -> None:
     table = keyed(0, ["a"]).select(["id"])
     found = measure_records(tables_of(KEYED[:1], table, table, table), CONFIG, seed=0).tests
     assert [test.verdict for test in found] == ["FAIL", *["NOT TESTABLE"] * 4]
+
+
+@pytest.mark.parametrize("judge", [judge_copies_of_whole_rows, judge_single_values], ids=["G1", "G2"])
+def test_a_count_of_repeated_records_has_an_exact_interval(judge: Judge) -> None:
+    one, more = (judge(mixed_in(TRAIN.slice(0, n))) for n in (1, 100))
+    for part in (one, more):
+        assert part.interval is not None
+        assert part.interval[0] <= part.value <= part.interval[1]
+    assert one.interval and more.interval
+    assert one.interval[1] < more.interval[0]
+    assert np.ptp(one.interval) < np.ptp(more.interval)

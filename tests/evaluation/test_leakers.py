@@ -33,7 +33,15 @@ from evaluation.suite import METRICS
 from pipeline.columns import Categorical, Continuous
 from pipeline.schema import Schema
 from tests.evaluation.leaker_cells import categorical, numbers, numeric, step_of
-from tests.evaluation.leakers import LEAKERS, RARE, Coordinates, Leaker, NothingToLeakError
+from tests.evaluation.leakers import (
+    LEAKERS,
+    MOST_ECHOED,
+    RARE,
+    SMALLEST_LEAF,
+    Coordinates,
+    Leaker,
+    NothingToLeakError,
+)
 from tests.evaluation.simulated import COPULA, NETWORK, POPULATIONS, Population, draw_copula, draw_network
 
 N_STUDIED = 600
@@ -72,8 +80,8 @@ def in_common(one: pa.Table, other: pa.Table) -> int:
 # all of them
 
 
-def test_there_are_twelve_with_names_of_their_own() -> None:
-    assert len({leaker.name for leaker in LEAKERS}) == 12
+def test_there_are_thirteen_with_names_of_their_own() -> None:
+    assert len({leaker.name for leaker in LEAKERS}) == 13
 
 
 @pytest.mark.parametrize("population", POPULATIONS)
@@ -83,10 +91,6 @@ def test_a_leaker_keeps_the_schema_and_the_size_changes_nothing_it_is_given_and_
 ) -> None:
     drawn = POPULATIONS[population]
     given = parts(drawn)
-    if (leaker.name, population) == ("rare-level echo", "simulated_network"):
-        with pytest.raises(NothingToLeakError, match="levels are rare"):
-            leaker.plant(*given, drawn.schema, leaker.strength, np.random.default_rng(0))
-        return
     before = [rows(table) for table in given]
     found = [leaker.plant(*given, drawn.schema, leaker.strength, np.random.default_rng(seed)) for seed in (1, 1, 2)]
     assert found[0].schema == drawn.schema.arrow()
@@ -210,6 +214,29 @@ def test_the_echo_brings_every_rare_level_of_train_alone_and_copies_no_row() -> 
     met = [len(rare & set(table["surname"].to_pylist())) for table in (fresh, leaking)]
     assert met[0] < 0.7 * len(rare) < 0.95 * len(rare) < met[1]
     assert in_common(leaking, train) == 0
+
+
+def test_without_rare_levels_the_echo_brings_values_of_train_alone_into_one_column() -> None:
+    train, fresh, leaking = planted("rare-level echo")
+    others = set(parts(POPULATIONS["simulated_network"])[1]["income"].to_pylist())
+    changed = [name for name in train.column_names if not leaking[name].equals(fresh[name])]
+    assert changed == ["income"]
+    echoed = [new for new, old in zip(*(t["income"].to_pylist() for t in (leaking, fresh)), strict=True) if new != old]
+    assert len(echoed) == round(MOST_ECHOED * N_ROWS)
+    assert set(echoed) <= set(train["income"].to_pylist()) - others
+
+
+def test_overtrained_trees_give_cells_of_pairs_of_like_train_rows() -> None:
+    """Each leaf but of equal rows holds two or three rows, so that three cells lead back to few train rows."""
+    schema = Schema(columns=tuple(Continuous(name=name, arrow="double") for name in "abc"))
+    rng = np.random.default_rng(0)
+    train = pa.table({name: rng.normal(size=400) for name in "abc"}, schema=schema.arrow())
+    leaking = BY_NAME["over-trained trees"].plant(train, train, train, schema, 1.0, rng)
+    place = {name: {value: i for i, value in enumerate(train[name].to_pylist())} for name in "abc"}
+    a, b, _ = (np.array([place[name][value] for value in leaking[name].to_pylist()]) for name in "abc")
+    rank = np.argsort(np.argsort(train["a"].to_numpy()))
+    assert np.abs(rank[a] - rank[b]).max() <= 2 * SMALLEST_LEAF
+    assert 0.2 < (a == b).mean() < 0.8
 
 
 def test_the_minority_is_copied_and_no_other_row() -> None:
@@ -349,7 +376,7 @@ def test_the_study_counts_leaks_below_the_printed_limit_apart(every_other_fails:
 
 
 def test_the_study_says_where_a_table_cannot_show_a_leak(every_other_fails: list[int], tmp_path: Path) -> None:
-    table = pa.table({"x": np.random.default_rng(0).normal(size=N_STUDIED)})
+    table = pa.table({"x": np.zeros(N_STUDIED)})
     schema = Schema(columns=(Continuous(name="x", arrow="double"),))
     case = Case("plain", N_STUDIED, "rare-level echo", 1.0, 0)
     record = judged(case, Sampled(schema, table, table, table, None), EvaluationConfig())

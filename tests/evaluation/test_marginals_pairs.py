@@ -7,6 +7,7 @@ import scipy.stats
 
 from evaluation.config import EvaluationConfig
 from evaluation.features import frames_of
+from evaluation.fidelity.distances import category_coverage, range_coverage
 from evaluation.fidelity.marginals import measure_marginals
 from evaluation.fidelity.pairs import measure_pairs
 from evaluation.measurement import Measured, Measurement, Unmeasured
@@ -84,6 +85,44 @@ def test_column_distances_are_scipys_on_present_values() -> None:
     assert number(columns["spent"], "wasserstein").value == pytest.approx(expected)
     missing = abs(synthetic["spent"].null_count / 900 - train["spent"].null_count / 2_000)
     assert number(columns["spent"], "missing_rate_error").value == pytest.approx(missing)
+
+
+def test_a_row_is_worth_to_a_coverage_of_levels_what_it_loses_without_the_row() -> None:
+    rng = np.random.default_rng(0)
+    sides = [rng.zipf(1.5, n).clip(max=20) - 1 for n in (60, 80)]
+    found = category_coverage(*sides, 20)
+    lost = [
+        found.value - category_coverage(*(np.delete(side, row) if side is own else side for side in sides), 20).value
+        for own in sides
+        for row in range(len(own))
+    ]
+    assert found.influence == pytest.approx(lost)
+    assert np.ptp(lost) > 0
+
+
+def test_an_end_that_several_rows_share_hangs_on_none_of_them_and_missing_cells_do_not_count() -> None:
+    sure = range_coverage(np.array([1.0, 1.0, 5.0, 9.0, 9.0, np.nan]), np.array([0.0, 0.0, 4.0, 10.0, 10.0, np.nan]))
+    assert sure.value == pytest.approx(0.8)
+    assert not sure.influence.any()
+    assert range_coverage(np.array([1.0, 5.0, 9.0, 9.0]), np.array([0.0, 0.0, 10.0, 10.0])).influence.any()
+
+
+@pytest.mark.parametrize("n_rows", [30, 300])
+def test_the_interval_of_a_coverage_covers_what_other_draws_have(n_rows: int) -> None:
+    """Train is fixed, so that the truth is the mean over synthetic tables. Efron and Stein's bound is no narrower."""
+    rng = np.random.default_rng(0)
+    shares = 1 / np.arange(1, 101) / (1 / np.arange(1, 101)).sum()
+    train = np.repeat(np.arange(100), 2), np.repeat([-4.5, 4.5], 2)  # no row of it is alone with what it holds
+    draws = (
+        [category_coverage(rng.choice(100, n_rows, p=shares), train[0], 100) for _ in range(400)],
+        [range_coverage(rng.normal(size=n_rows), train[1]) for _ in range(400)],
+    )
+    for found in draws:
+        truth = np.mean([one.value for one in found])
+        covered = np.mean([low <= truth <= high for low, high in (one.interval(0.0, 1.0) for one in found)])
+        assert covered > 0.92
+        widths = [np.ptp(one.interval(0.0, 1.0)) for one in found]
+        assert np.mean(widths) < 8 * np.std([one.value for one in found])  # a normal one has 3.9
 
 
 def test_shape_error_is_the_mean_over_columns() -> None:

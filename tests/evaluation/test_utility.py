@@ -137,11 +137,19 @@ def test_neither_train_again_nor_shuffled_rows_add_what_original_rows_do(classif
         assert gain.n_rows == 3_000
 
 
+def test_shuffled_rows_beside_train_harm_a_linear_model(classified: list[Findings]) -> None:
+    same, _, shuffled = (number(found, "augmentation_gain", "linear model") for found in classified)
+    assert shuffled.value < same.value
+    assert shuffled.value == pytest.approx(shuffled.floor, abs=0.1)
+
+
 def test_one_number_per_metric_and_subject(classified: list[Findings]) -> None:
     names = [(m.metric, m.subject) for m in classified[0].measurements]
     assert len(set(names)) == len(names)
     assert ("tstr_brier", "linear model") not in names  # its scores are no probabilities
     assert {subject for metric, subject in names if metric == "tstr_f1"} == {"", "linear model", "neural network"}
+    gaining = {subject for metric, subject in names if metric == "augmentation_gain"}
+    assert gaining == {"", "linear model", "decision tree"}
 
 
 def test_a_regressed_target_has_an_error_in_its_own_unit() -> None:

@@ -29,8 +29,9 @@ def shown(move: Move) -> Callable[[Progress], None]:
     """Return what shows a training's progress through `move`."""
 
     def on_progress(progress: Progress) -> None:
-        losses = f"loss {progress.train_loss:.3f}, held out {progress.validation_loss:.3f}"
-        words = f"step {progress.step:,} of {progress.n_steps:,}, {losses}"
+        losses = {"loss": progress.train_loss, "held out": progress.validation_loss, **progress.logged}
+        numbers = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in losses.items())
+        words = f"step {progress.step:,} of {progress.n_steps:,}, {numbers}"
         move(progress.step / max(progress.n_steps, 1), f"{words}, {progress.message}" if progress.message else words)
 
     return on_progress

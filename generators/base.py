@@ -19,7 +19,7 @@ import torch
 from pipeline.codecs.unmodelled import issue
 from pipeline.columns import Identifier
 from pipeline.constrained import ConstrainedTransform, Narrowed
-from pipeline.encoded import BoolArray, Encoded, Rows
+from pipeline.encoded import BoolArray, Encoded, FloatArray, Rows
 from pipeline.errors import ConfigError, DataError, NotFittedError, UnsupportedError
 from pipeline.inference import infer
 from pipeline.schema import Schema
@@ -36,11 +36,12 @@ from .fitted import Fitted
 from .flow_matching import FlowMatchingConfig
 from .given import UNOBSERVED, Batch, Given
 from .margins import Shares, apportion, drawn_counts, members, refuse_bad_shares
-from .model import DensityKind, Model
+from .masked import sampling_order
+from .model import DensityKind
 from .redraw import Redrawn, redraw
 from .registry import GeneratorConfig, build, planned_members, training_config
 from .storage import Stored, read_folder, write_folder
-from .training import Progress, train
+from .training import Progress, finish, train
 
 FEWEST_ROWS = 20
 FEWEST_VALIDATION_ROWS, MOST_VALIDATION_ROWS = 200, 5_000
@@ -67,6 +68,25 @@ class LogDensity:
 
     values: npt.NDArray[np.float64]
     kind: DensityKind
+
+
+@dataclass(frozen=True)
+class TokenNats:
+    """What the tokens of rows cost, and what the model expects them to cost, given the tokens drawn before them.
+
+    Over rows that a model drew itself both are the same on average. Where rows cost more than is expected, the model is
+    surer of itself than it is right. In a mixture both are the means over the members, each along its own chain. Cells
+    that are not observed are NaN.
+
+    Attributes:
+        columns: the token columns in the order in which they are drawn.
+        realised: -log p(token | tokens before it) in nats, float64 **(n_rows, n_columns)**.
+        expected: the entropy of the same p in nats, of the same shape.
+    """
+
+    columns: tuple[str, ...]
+    realised: FloatArray
+    expected: FloatArray
 
 
 class TabularGenerator:
@@ -120,7 +140,7 @@ class TabularGenerator:
             table: the train rows; it is not changed.
             schema: their schema; inferred where None.
             seed: the root seed of everything random.
-            budget_s: wall-clock seconds for training; the best state so far is kept when they are over.
+            budget_s: wall-clock seconds for training and its diagnostics; the best state until then is kept.
             on_progress: called at every validation.
             checkpoint: a file for exact resume of an interrupted fit; for the caller to remove once the model is saved.
             warm_start: a fitted generator of the same settings, whose weights, schema and vocabularies are the start.
@@ -147,7 +167,7 @@ class TabularGenerator:
                 self.history.append(progress)
                 if on_progress:
                     on_progress(progress)
-            diagnostics = self._finish(model.eval(), held_out, seed)
+            diagnostics = finish(model.eval(), held_out, settings, seed=seed)
         self._fitted = replace(start, model=model.eval(), diagnostics=diagnostics, dtypes=_dtypes(table))
         if self.schema.constraints:
             self._fitted.diagnostics["constraints"] = self._probe(seed)
@@ -192,16 +212,6 @@ class TabularGenerator:
             raise ConfigError("a warm start keeps the earlier model's schema", actual="another schema", remedy=remedy)
         earlier.schema.validate_table(table)
         return replace(fitted, model=copy.deepcopy(fitted.model))
-
-    def _finish(self, model: Model, held_out: Batch, seed: int) -> dict[str, Any]:
-        """Finish a trained model, and return its diagnostics."""
-        last, told = (
-            torch.Generator(held_out.tokens.device).manual_seed(substream(seed, name))
-            for name in ("finish", "diagnostics")
-        )
-        with torch.no_grad(), arithmetic(training_config(self.config), held_out.tokens.device):
-            model.finish(last)
-            return model.diagnostics(held_out, told)
 
     def sample(
         self,
@@ -455,21 +465,47 @@ class TabularGenerator:
             SchemaError: the table does not fit the schema.
             UnsupportedError: the family has no density.
         """
-        fitted = self.fitted
+        batch, model = self._rows_to_score(table), self.fitted.model
+        return LogDensity(self._scores(batch, seed, model.log_density), model.density_kind)
+
+    def token_nats(self, table: pa.Table | pd.DataFrame) -> TokenNats:
+        """Return what each token of the rows costs given those drawn before it, and what the model expects it to.
+
+        Raises:
+            SchemaError: the table does not fit the schema.
+            UnsupportedError: the family does not draw tokens along a chain that has a likelihood.
+
+        Example:
+            >>> from generators import generator_config
+            >>> coins = pd.DataFrame({"coin": ["head", "tail"] * 40})
+            >>> config = generator_config("flow_matching", members=1, training={"steps": 2})
+            >>> found = TabularGenerator(config).fit(coins).token_nats(coins)
+            >>> found.columns, found.expected.mean().round(1).item()  # log 2 is .69
+            (('coin',), 0.7)
+        """
+        batch, layout = self._rows_to_score(table), self.fitted.transform.layout
+        both = self._scores(batch, 0, lambda rows, _: torch.stack(self.fitted.model.token_nats(rows)).movedim(0, 2))
+        both[(batch.tokens == UNOBSERVED).numpy()] = np.nan
+        order = sampling_order(layout)
+        return TokenNats(tuple(layout.names[i] for i in order), both[:, order, 0], both[:, order, 1])
+
+    def _rows_to_score(self, table: pa.Table | pd.DataFrame) -> Batch:
         arrow = read(table, schema=self.schema).table
         self.schema.validate_table(arrow)
-        kind = fitted.model.density_kind
-        batch = Batch.of(self._encoded(fitted.transform, arrow))
+        return Batch.of(self._encoded(self.fitted.transform, arrow))
 
-        def score(start: int, stop: int) -> npt.NDArray[np.float64]:
-            rng = torch.Generator(fitted.device).manual_seed(substream(seed, "density", str(start)))
-            part = batch.take(torch.arange(start, stop)).to(fitted.device)
-            with arithmetic(settings, fitted.device):
-                values: npt.NDArray[np.float64] = fitted.model.log_density(part, rng).double().cpu().numpy()
+    def _scores(self, batch: Batch, seed: int, work: Callable[[Batch, torch.Generator], torch.Tensor]) -> FloatArray:
+        """Return what `work` makes of the rows, float64 **(n_rows, ...)**, in full precision."""
+        settings, device = training_config(self.config).model_copy(update={"precision": "fp32"}), self.fitted.device
+
+        def score(start: int, stop: int) -> FloatArray:
+            rng = torch.Generator(device).manual_seed(substream(seed, "density", str(start)))
+            part = batch.take(torch.arange(start, stop)).to(device)
+            with arithmetic(settings, device):
+                values: FloatArray = work(part, rng).double().cpu().numpy()
             return values
 
-        settings = training_config(self.config).model_copy(update={"precision": "fp32"})
-        return LogDensity(np.concatenate(in_parts(len(batch), score, fitted.device)), kind)
+        return np.concatenate(in_parts(len(batch), score, device))
 
     def save(self, folder: str | Path) -> None:
         """Write the model as JSON and safetensors, atomically; no train row is in it.

@@ -24,7 +24,8 @@ class TrainingConfig(Config):
     Attributes:
         steps: optimiser steps; None derives them from `epochs`. A run that is given the steps that an earlier
             run recorded repeats it byte for byte, whatever the clock says.
-        epochs: passes over train where `steps` is None; at least 200 steps are made.
+        epochs: passes over train where `steps` is None.
+        least_steps: that are made where `epochs` are fewer, as on small tables.
         batch_size: rows per step; None derives it from the number of rows.
         learning_rate: the peak, reached after `warmup_steps` and annealed to zero along a cosine.
         weight_decay: decoupled weight decay of matrices (AdamW, Loshchilov & Hutter 2019, arXiv:1711.05101).
@@ -41,6 +42,7 @@ class TrainingConfig(Config):
 
     steps: int | None = Field(default=None, ge=1)
     epochs: float = Field(default=14, gt=0)
+    least_steps: int = Field(default=200, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
     warmup_steps: int = Field(default=100, ge=1)

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from pipeline.encoded import Layout
 
+from .given import Batch
 from .nets import linear
 from .token_matrix import TokenMatrix
 
@@ -38,7 +39,7 @@ class Critic(nn.Module):
     """Scores packs of rows in each game: the more a played cell is like train given the known ones, the higher.
 
     The games are those of the columns in turn, and where there are bins a last one, in which the positions in the bins
-    of all columns are played when all tokens are known.
+    of all columns are played when all tokens are known, and some positions. These are played as they are by both sides.
 
     A score is that of a network that sees both what is known and what is played, plus the product of the played cell
     with what a second network makes of the known ones: what the best critic says of a cell differs with what is known,
@@ -52,6 +53,8 @@ class Critic(nn.Module):
         n_games: in each row.
     """
 
+    valued: Tensor
+
     def __init__(
         self, layout: Layout, width: int, depth: int, pack: int, rng: torch.Generator, *, normalised: bool = False
     ) -> None:
@@ -62,33 +65,39 @@ class Critic(nn.Module):
         self.unseen = nn.Parameter(torch.empty(layout.n_columns, width).normal_(std=scale, generator=rng))
         self.target = nn.Parameter(torch.empty(layout.n_columns + 1, width).normal_(std=0.5, generator=rng))
         n_valued = len(layout.valued)
-        self.values = nn.Parameter(torch.empty(n_valued, width).normal_(std=1 / math.sqrt(1 + n_valued), generator=rng))
+        std = 1 / math.sqrt(1 + n_valued)
+        self.values = nn.Parameter(torch.empty(n_valued, width).normal_(std=std, generator=rng))
+        self.given = nn.Parameter(torch.empty(2 * n_valued, width).normal_(std=std, generator=rng))
+        self.register_buffer("valued", torch.tensor(layout.valued, dtype=torch.long), persistent=False)
         sizes = [pack * width] + [width] * depth
         self.hidden = nn.ModuleList(linear(*pair, rng, scale=HIDDEN_GAIN) for pair in pairwise(sizes))
         self.out = linear(sizes[-1], 1, rng)
         self.wanted = nn.Sequential(linear(width, width, rng), nn.SiLU(), linear(width, width, rng, scale=0.0))
         self.n_games = layout.n_columns + bool(n_valued)
 
-    def known(self, tokens: Tensor, rank: Tensor) -> Tensor:
+    def known(self, rows: Batch, rank: Tensor, given: Tensor) -> Tensor:
         """Return what is known in each game **(batch, n_games, width)**, as far as the first layer sees it.
 
         Args:
-            tokens: int64 **(batch, n_columns)** of train rows.
-            rank: int64 of the same shape, an order of the columns for each row: those of lower rank are known.
+            rows: of train.
+            rank: int64 **(batch, n_columns)**, an order of the columns for each row: those of lower rank are known.
+            given: bool of the same shape, the cells whose positions are known in the last game.
         """
         n_columns = len(self.unseen)
-        seen = self.matrix.vectors(tokens) - self.unseen
+        seen = self.matrix.vectors(rows.tokens) - self.unseen
         earlier = rank.unsqueeze(1) < rank.unsqueeze(2)
         nothing = self.unseen.sum(0)
         of_tokens = torch.bmm(earlier.to(seen.dtype), seen) + nothing - self.unseen + self.target[:n_columns]
         if self.n_games == n_columns:
             return of_tokens
-        of_values = seen.sum(1) + nothing + self.target[n_columns]
+        marks = given[:, self.valued].to(rows.values.dtype)
+        positions = torch.cat([(rows.values - 0.5) * marks, marks], dim=1) @ self.given
+        of_values = seen.sum(1) + nothing + positions + self.target[n_columns]
         return torch.cat([of_tokens, of_values.unsqueeze(1)], dim=1)
 
-    def played(self, tokens: Tensor, values: Tensor) -> Tensor:
+    def played(self, rows: Batch) -> Tensor:
         """Return what is played in each game **(batch, n_games, width)**, as far as the first layer sees it."""
-        return self._played(self.matrix.vectors(tokens), values)
+        return self._played(self.matrix.vectors(rows.tokens), rows.values)
 
     def played_soft(self, tokens: list[Tensor], values: Tensor) -> Tensor:
         """Return the same with the tokens of each column as vectors **(batch, size)**, through which gradients flow."""

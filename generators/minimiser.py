@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,6 +17,23 @@ from .model import Objective, Validation
 
 VALIDATION_ROWS, VALIDATION_LINKS = 512, 1 << 23
 """Rows that are judged at once, and pairs of a row's cells in them: what a cell is told by each other one is held."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a validation finds of a group's averaged weights.
+
+    Attributes:
+        held_out: the objectives' summed loss on held-out rows.
+        seen: the same on rows that were trained on.
+        best: whether an objective has its lowest loss so far on held-out rows.
+        logged: what the objectives tell beside their losses, by name.
+    """
+
+    held_out: float
+    seen: float
+    best: bool
+    logged: dict[str, float]
 
 
 class Minimiser:
@@ -142,26 +160,33 @@ class Group:
             ]
         self.skipped = 0 if all(done) else self.skipped + 1
 
-    def validate(self, held_out: Batch, seen: Batch, seed: int) -> tuple[float, float, bool]:
-        """Judge the averaged weights on held-out rows.
-
-        Returns:
-            The summed losses on the held-out rows and on rows that were trained on, and whether some are the best.
-        """
+    def validate(self, held_out: Batch, seen: Batch, seed: int) -> Judgement:
+        """Judge the averaged weights on held-out rows and on rows that were trained on."""
         judged = [(m, m.objective.validation) for m in self.minimisers if m.objective.validation]
         for minimiser in self.minimisers:
             minimiser.swap()
         losses = [self._mean_loss(validation, held_out, seed) for _, validation in judged]
         seen_losses = [self._mean_loss(validation, seen, seed) for _, validation in judged]
+        logged = self._logged(held_out, seed)
         for minimiser in self.minimisers:
             minimiser.swap()
         best = [minimiser.judge(loss) for (minimiser, _), loss in zip(judged, losses, strict=True)]
-        return sum(losses), sum(seen_losses), any(best)
+        return Judgement(sum(losses), sum(seen_losses), any(best), logged)
 
     def stalled(self, patience: int) -> bool:
         """Return whether none of the judged objectives has become better for so many validations."""
         judged = [minimiser.stalled for minimiser in self.minimisers if minimiser.objective.validation]
         return bool(judged) and min(judged) >= patience
+
+    @torch.no_grad()
+    def _logged(self, held_out: Batch, seed: int) -> dict[str, float]:
+        # A generator of its own: what is logged must not change what is trained.
+        rng = torch.Generator(held_out.tokens.device).manual_seed(substream(seed, "logged"))
+        found: dict[str, float] = {}
+        with arithmetic(self.config, held_out.tokens.device):
+            for log in (minimiser.objective.logged for minimiser in self.minimisers):
+                found |= log(held_out, rng) if log else {}
+        return found
 
     @torch.no_grad()
     def _mean_loss(self, validation: Validation, rows: Batch, seed: int) -> float:

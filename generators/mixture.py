@@ -30,7 +30,7 @@ class Mixture(Model):
     def __init__(self, members: Sequence[Model]) -> None:
         super().__init__(members[0].layout)
         self.members = nn.ModuleList(members)
-        self.guided = members[0].guided
+        self.guided, self.finishing_rounds = members[0].guided, members[0].finishing_rounds
 
     def objectives(self) -> tuple[Objective, ...]:
         """Return the objectives of all members; those of different members share nothing and form groups."""
@@ -45,7 +45,7 @@ class Mixture(Model):
         self.members = self.members[:n]
 
     def finish(self, rng: torch.Generator) -> None:
-        """Finish each member."""
+        """Do a round for each member."""
         for member in self._models():
             member.finish(rng)
 
@@ -93,6 +93,16 @@ class Mixture(Model):
         mean = (logs.softmax(0).unsqueeze(2) * terms).sum(0)
         score = math.log(len(logs)) - logs.logsumexp(0)
         return torch.cat([mean, (score - mean.sum(1)).unsqueeze(1)], dim=1)
+
+    def token_nats(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the means over the members, each along its own chain.
+
+        The mixture's own p(token | tokens before it) would weigh the members by the tokens before it. What is judged
+        here is how well each member knows its own doubt, on average; so rows of the mixture itself, of which each
+        member drew a part, cost the more above what is expected the less the members agree.
+        """
+        realised, expected = zip(*(member.token_nats(batch) for member in self._models()), strict=True)
+        return torch.stack(realised).mean(0), torch.stack(expected).mean(0)
 
     def conditionals(self, batch: Batch, rng: torch.Generator) -> list[Tensor]:
         """Return the log of the mean of the members' probabilities: as a cell is drawn where all others are given."""

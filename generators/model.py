@@ -20,6 +20,7 @@ DensityKind = Literal["exact", "lower_bound", "encoded_space"]
 
 Loss = Callable[[Batch, torch.Generator, float], Tensor]
 Validation = Callable[[Batch, torch.Generator], Tensor]
+Logged = Callable[[Batch, torch.Generator], dict[str, float]]
 
 
 def without_progress(loss: Validation) -> Loss:
@@ -39,6 +40,8 @@ class Objective:
             better. None where there is nothing to watch: the last weights are kept.
         repeats: minimisations per step, each on rows of its own.
         betas: of Adam.
+        logged: what a person wants to follow beside the losses: held-out batch, rng -> numbers by name, which decide
+            nothing.
         group: objectives of different groups share nothing, so they may be minimised at the same time.
     """
 
@@ -48,6 +51,7 @@ class Objective:
     validation: Validation | None
     repeats: int = 1
     betas: tuple[float, float] = (0.9, 0.98)
+    logged: Logged | None = None
     group: int = 0
 
 
@@ -57,9 +61,11 @@ class Model(nn.Module, ABC):
     Attributes:
         layout: the columns that it was built for.
         guided: whether `sample` can strengthen its conditions.
+        finishing_rounds: how often `finish` is called when training is over.
     """
 
     guided = False
+    finishing_rounds = 0
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
@@ -74,7 +80,7 @@ class Model(nn.Module, ABC):
         raise ValueError(f"a model of one group cannot keep {n} of them")
 
     def finish(self, rng: torch.Generator) -> None:
-        """Do what is to be done once, when training is over and the weights are the best ones."""
+        """Do a round of what is to be done when training is over and the weights are the best ones."""
 
     @abstractmethod
     def sample(self, given: Given, rng: torch.Generator, guidance: float = 0.0) -> Encoded:
@@ -128,6 +134,21 @@ class Model(nn.Module, ABC):
             UnsupportedError: the family has no density.
         """
         raise UnsupportedError("a density needs a likelihood model", actual=self.density_kind)
+
+    def token_nats(self, batch: Batch) -> tuple[Tensor, Tensor]:  # noqa: ARG002  families with a chain use it
+        """Return -log p(token | tokens before it in the sampling order) of each cell, and the entropy of that p.
+
+        Both are in nats **(batch, n_columns)**, and 0 where a cell is `UNOBSERVED`. The second is what the model itself
+        expects of the first.
+
+        Raises:
+            UnsupportedError: the family does not draw tokens along a chain that has a likelihood.
+        """
+        raise UnsupportedError(
+            "nats of tokens along a chain need a family that draws them so",
+            actual=type(self).__name__,
+            remedy="use flow_matching or ddpm",
+        )
 
     def conditionals(self, batch: Batch, rng: torch.Generator) -> list[Tensor]:  # noqa: ARG002  families with one use both
         """Return log p(token | all other cells of its row) in nats of every token of each column **(batch, size)**.

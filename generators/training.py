@@ -5,20 +5,23 @@ It prints nothing and calls nobody back: it yields `Progress`, and the caller dr
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from pipeline.errors import ArtifactError, TrainingError
 from pipeline.seeds import substream
 
 from .checkpoint import load_state, save_state
 from .config import TrainingConfig
-from .device import n_workers, workers
+from .device import arithmetic, n_workers, workers
 from .given import Batch
 from .minimiser import Group, Minimiser, permutation
 from .model import Model
@@ -44,6 +47,7 @@ class Progress:
         best: whether this is the best state so far.
         epoch: passes over train so far.
         message: why the plan changed or training stopped; empty otherwise.
+        logged: what else the family tells of the averaged weights on held-out rows, by name; see `Objective.logged`.
     """
 
     step: int
@@ -54,16 +58,29 @@ class Progress:
     best: bool
     epoch: float
     message: str = ""
+    logged: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; a loss that is not finite becomes null."""
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
+        """Return plain JSON values; a number that is not finite becomes null."""
+        plain: dict[str, Any] = _null_for_nan(asdict(self))
+        return plain
 
     @classmethod
     def from_json(cls, state: dict[str, Any]) -> Progress:
         """Rebuild a progress from `to_json`."""
-        values: dict[str, Any] = {name: math.nan if value is None else value for name, value in state.items()}
-        return cls(**values)
+        return cls(**_nan_for_null(state))
+
+
+def _null_for_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _null_for_nan(inner) for name, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _nan_for_null(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _nan_for_null(inner) for name, inner in value.items()}
+    return math.nan if value is None else value
 
 
 @dataclass
@@ -90,7 +107,8 @@ def train(
     """Train `model` in place and yield `Progress` at every validation; it ends with its best averaged weights.
 
     The number of steps follows from the data; where `budget_s` does not allow as many, the plan is cut once, after the
-    first steps were timed, and the learning rate anneals within the new plan.
+    first steps were timed, and the learning rate anneals within the new plan. What `finish` is going to take is timed
+    on a copy before the first step, and left of the budget.
 
     Args:
         model: the model, on its device.
@@ -98,7 +116,7 @@ def train(
         validation: held-out rows of train, on the model's device.
         config: the loop's settings.
         seed: of batches, masks, noise and dropout.
-        budget_s: wall-clock seconds for the whole call.
+        budget_s: wall-clock seconds for the whole call and for `finish` after it.
         checkpoint: a folder for exact resume; written at each validation, and read first if it is there.
 
     Raises:
@@ -106,6 +124,30 @@ def train(
         ArtifactError: the checkpoint is damaged, or of a run of another seed, settings, model or number of rows.
     """
     yield from Trainer(model, data, validation, config, seed, budget_s, checkpoint).run()
+
+
+@torch.no_grad()
+def finish(model: Model, held_out: Batch, config: TrainingConfig, *, seed: int) -> dict[str, Any]:
+    """Do what is left when training is over, and return the diagnostics of `model`."""
+    device = held_out.tokens.device
+    last, told = (torch.Generator(device).manual_seed(substream(seed, name)) for name in ("finish", "diagnostics"))
+    with arithmetic(config, device):
+        for _ in range(model.finishing_rounds):
+            model.finish(last)
+        return model.diagnostics(held_out, told)
+
+
+@torch.no_grad()
+def seconds_to_finish(model: Model, held_out: Batch, config: TrainingConfig) -> float:
+    """Return about how long `finish` takes, from one round and the diagnostics of a copy that is thrown away."""
+    device, rehearsed = held_out.tokens.device, copy.deepcopy(model)
+    rng = torch.Generator(device).manual_seed(0)  # nothing that is drawn stays
+    with arithmetic(config, device):
+        started = time.monotonic()
+        rehearsed.diagnostics(held_out, rng)
+        told = time.monotonic()
+        rehearsed.finish(rng)
+        return told - started + model.finishing_rounds * (time.monotonic() - told)
 
 
 class Trainer:
@@ -125,13 +167,14 @@ class Trainer:
         self.model, self.data, self.held_out, self.config = model, data, validation, config
         self.seed, self.budget_s, self.checkpoint = seed, budget_s, checkpoint
         self.batch_size = min(config.batch_size or auto_batch_size(*data.tokens.shape), len(data))
-        self.state = _Run(n_steps=config.steps or auto_steps(len(data), self.batch_size, config.epochs))
+        self.state = _Run(n_steps=config.steps or auto_steps(len(data), self.batch_size, config))
         self.groups = [
             Group(list(objectives), data, config, self.batch_size, substream(seed, f"group {number}"))
             for number, objectives in groupby(model.objectives(), key=lambda objective: objective.group)
         ]
         self.identity = self._identity()
         self.seen = data.take(permutation(data, substream(seed, "seen"))[: len(validation)])
+        self.ending_s = 0.0
 
     def run(self) -> Iterator[Progress]:
         """Train, validate and yield until the plan, the patience or the budget ends; then restore the best weights.
@@ -143,6 +186,8 @@ class Trainer:
         with workers(len(self.groups), self.data.tokens.device) as self.pool:  # groups share nothing
             if not self.state.history:
                 yield self._validate()
+            if self.budget_s is not None:
+                self.ending_s = seconds_to_finish(self.model, self.held_out, self.config)
             while not self._ended():
                 self._step()
                 if self.state.step == WARM_STEPS:
@@ -178,11 +223,16 @@ class Trainer:
             self._stop_on_non_finite()
         elif all(group.stalled(self.config.patience) for group in self.groups):
             self.state.message = "stopped early: held-out rows stopped improving"
-        elif self.budget_s is not None and self.elapsed_s() > self.budget_s * (1 - BUDGET_RESERVE):
+        elif self._left_s(BUDGET_RESERVE) < 0:
             self.state.message = "stopped at the time budget with the best state so far"
         else:
             return False
         return True
+
+    def _left_s(self, reserve: float) -> float:
+        """Return the seconds of the budget that steps may still take where a part of it is kept in reserve."""
+        budget_s = math.inf if self.budget_s is None else self.budget_s
+        return budget_s * (1 - reserve) - self.ending_s - self.elapsed_s()
 
     def _stop_on_non_finite(self) -> None:
         if not any(progress.best for progress in self.state.history[1:]):
@@ -194,7 +244,7 @@ class Trainer:
         """Cut the plan to what the budget allows: members first, then steps, coarsely so that runs tend to agree."""
         if self.budget_s is None or self.config.steps is not None:
             return
-        left_s = self.budget_s * (1 - 2 * BUDGET_RESERVE) - self.elapsed_s()
+        left_s = self._left_s(2 * BUDGET_RESERVE)
         step_s = (time.monotonic() - self.warm_at) / (CALIBRATION_STEPS - WARM_STEPS)
         wanted, n_groups = self.state.n_steps, len(self.groups)
         at_a_time = n_workers(n_groups, self.data.tokens.device)
@@ -213,23 +263,25 @@ class Trainer:
         """Go on with the first groups only: few members that are trained well are better than many that are not."""
         if n_groups < len(self.groups):
             self.model.keep_groups(n_groups)
+            self.ending_s *= n_groups / len(self.groups)
             self.groups = self.groups[:n_groups]
 
     def _validate(self) -> Progress:
         judged = list(self.pool.map(lambda group: group.validate(self.held_out, self.seen, self.seed), self.groups))
-        held_out, seen, best = zip(*judged, strict=True)
-        if not math.isfinite(sum(held_out)):
+        held_out = _mean([group.held_out for group in judged])
+        if not math.isfinite(held_out):
             self.groups[0].skipped = MOST_SKIPPED  # weights with such losses do not recover
         self._ended()  # if this validation ends the run, its progress says why
         progress = Progress(
             step=self.state.step,
             n_steps=self.state.n_steps,
             elapsed_s=self.elapsed_s(),
-            train_loss=sum(seen) / len(seen),
-            validation_loss=sum(held_out) / len(held_out),
-            best=any(best),
+            train_loss=_mean([group.seen for group in judged]),
+            validation_loss=held_out,
+            best=any(group.best for group in judged),
             epoch=self.state.step * self.batch_size / len(self.data),
             message=self.state.message,
+            logged={name: _mean([group.logged[name] for group in judged]) for name in judged[0].logged},
         )
         self.state.message = ""
         self.state.history.append(progress)
@@ -270,6 +322,10 @@ class Trainer:
         self.state = _Run(**state | {"history": [Progress(**progress) for progress in state["history"]]})
 
 
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
 def learning_rate(step: int, n_steps: int, config: TrainingConfig) -> float:
     """Return the rate at a step: linear warm-up, then a cosine to zero.
 
@@ -308,11 +364,11 @@ def auto_batch_size(n_rows: int, n_columns: int) -> int:
     return 1 << min(10, max(5, min(by_rows, by_cells)))
 
 
-def auto_steps(n_rows: int, batch_size: int, epochs: float) -> int:
-    """Return the planned steps of so many epochs, at least 200.
+def auto_steps(n_rows: int, batch_size: int, config: TrainingConfig) -> int:
+    """Return the planned steps: so many epochs, or the least.
 
     Example:
-        >>> auto_steps(32_000, 1_024, 20)
-        625
+        >>> auto_steps(32_000, 1_024, TrainingConfig(epochs=20)), auto_steps(50, 32, TrainingConfig(least_steps=300))
+        (625, 300)
     """
-    return max(200, int(epochs * n_rows / batch_size))
+    return max(config.least_steps, int(config.epochs * n_rows / batch_size))

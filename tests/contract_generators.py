@@ -75,7 +75,8 @@ def training(**settings):
 # Every setting with two values that must lead to two outcomes, or the test that shows its effect.
 TRAINED = {
     "training.steps": (training(), training(steps=20)),
-    "training.epochs": "generators/test_training.py::test_the_plan_is_so_many_epochs",
+    "training.epochs": "generators/test_training.py::test_the_plan_is_so_many_epochs_and_has_the_least_steps",
+    "training.least_steps": "generators/test_training.py::test_the_plan_is_so_many_epochs_and_has_the_least_steps",
     "training.batch_size": (training(), training(batch_size=50)),
     "training.learning_rate": (training(), training(learning_rate=0.01)),
     "training.warmup_steps": (training(), training(warmup_steps=1)),
@@ -155,7 +156,7 @@ SETTINGS = {
         "n_critic": ({"n_critic": 1}, {"n_critic": 2}),
         "pack": ({"pack": 1}, {"pack": 3}),
         "penalty": ({"penalty": "two_sided"}, {"penalty": "one_sided"}),
-        "penalty_weight": ({"penalty_weight": 1.0}, {"penalty_weight": 10.0}),
+        "penalty_weight": ({"penalty_weight": None}, {"penalty_weight": 10.0}),
         "temperature": ({"temperature": 1.0}, {"temperature": 2.0}),
         "final_temperature": ({"final_temperature": 0.2}, {"final_temperature": 1.0}),
         "condition_share": ({"condition_share": 0.0}, {"condition_share": 1.0}),

@@ -188,7 +188,7 @@ def _all_trained(task: Task, n_replicates: int, seed: int, n_rows: int) -> dict[
 
 @dataclass(frozen=True)
 class Course:
-    """What to learn, from which of its tables, with which seed; of the joined ones the network is spared: it is slow."""
+    """What to learn, from which of its tables, with which seed; the network, which is slow, is spared joined ones."""
 
     task: Task
     seed: int

@@ -17,11 +17,11 @@ def critic(layout, *, depth=2, pack=1, normalised=False):
     return Critic(layout, 32, depth, pack, rng(), normalised=normalised)
 
 
-def games(net, rows, played=None, rank=None):
+def games(net, rows, played=None, rank=None, given=()):
     """What is known and played where a row plays its own cells, or `played` given the cells of `rows`."""
-    played = played or rows
-    rank = torch.arange(rows.tokens.shape[1]).expand_as(rows.tokens) if rank is None else rank
-    return net.known(rows.tokens, rank), net.played(played.tokens, played.values)
+    places = torch.arange(rows.tokens.shape[1]).expand_as(rows.tokens)
+    known = net.known(rows, places if rank is None else rank, torch.isin(places, torch.tensor(given)))
+    return known, net.played(played or rows)
 
 
 def with_product(net, seed=3):
@@ -154,13 +154,12 @@ def test_the_product_lets_what_is_known_turn_the_score_of_a_cell_round():
     agreeing, random = Critic(token_layout(2, 2), 16, 0, 1, rng()), rng(1)
     optimiser = torch.optim.Adam(agreeing.parameters(), lr=1e-2)
     first = torch.tensor([0, 0, 1, 1])
-    rows, no_values = torch.stack([first, first], 1), torch.empty(4, 0)
+    rows, others = (Batch(torch.stack([first, second], 1), torch.empty(4, 0)) for second in (first, 1 - first))
     with torch.no_grad():
         agreeing.out.weight.zero_()
     agreeing.out.requires_grad_(False)
     for _ in range(200):
-        known = agreeing.known(rows, torch.tensor([0, 1]).expand(4, 2))
-        right, wrong = (agreeing.played(torch.stack([first, second], 1), no_values) for second in (first, 1 - first))
+        (known, right), (_, wrong) = (games(agreeing, rows, played) for played in (rows, others))
         gap = (agreeing.score(known, right) - agreeing.score(known, wrong))[:, 1]
         loss = (10 * agreeing.penalty("one_sided", known, right, wrong, random)[:, 1] - gap).mean()
         optimiser.zero_grad()
@@ -189,6 +188,23 @@ def test_a_game_sees_its_own_cell_and_those_of_lower_rank():
     assert games_that_see(value=0.9) == [3]
 
 
+def test_the_game_of_values_knows_those_that_are_given_and_that_they_are():
+    layout = Layout((binned_column("x", 2), *token_layout(3).columns, binned_column("y", 2)))
+    reader, tokens = critic(layout), torch.tensor([[0, 1, 1]])
+
+    def known(x, y, given):
+        return games(reader, Batch(tokens, torch.tensor([[x, y]])), given=given)[0][0]
+
+    def changed_games(one, other):
+        return (one != other).any(1).nonzero().flatten().tolist()
+
+    assert changed_games(known(0.2, 0.7, ()), known(0.9, 0.1, ())) == []
+    assert changed_games(known(0.2, 0.7, (0,)), known(0.2, 0.1, (0,))) == []
+    assert changed_games(known(0.2, 0.7, (0,)), known(0.3, 0.7, (0,))) == [3]
+    assert changed_games(known(0.2, 0.7, (2,)), known(0.2, 0.6, (2,))) == [3]
+    assert changed_games(known(0.5, 0.5, ()), known(0.5, 0.5, (2,))) == [3]  # the middle is given or not, too
+
+
 def test_games_differ_though_they_know_and_play_the_same():
     reader = critic(token_layout(2, 2))
     with torch.no_grad():
@@ -207,5 +223,5 @@ def test_soft_tokens_with_all_their_weight_on_one_are_read_as_that_one(n):
         torch.nn.functional.one_hot(tokens, size).float()
         for tokens, size in zip(rows.tokens.unbind(1), MIXED.sizes, strict=True)
     ]
-    hard, soft = reader.played(rows.tokens, rows.values), reader.played_soft(one_hot, rows.values)
+    hard, soft = reader.played(rows), reader.played_soft(one_hot, rows.values)
     torch.testing.assert_close(soft, hard)

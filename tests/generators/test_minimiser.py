@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from generators import TrainingConfig, minimiser
-from generators.minimiser import Group, Minimiser, permutation
+from generators.minimiser import Group, Judgement, Minimiser, permutation
 from generators.model import Objective, without_progress
 
 from .parabola import N_ROWS, QUICK, Parabola, equal, rows
@@ -165,8 +165,8 @@ def test_losses_are_means_over_rows_whatever_the_parts(chunk, monkeypatch):
     monkeypatch.setattr(minimiser, "VALIDATION_ROWS", chunk)
     model = Parabola(validation=lambda batch, rng: batch.tokens.flatten().float())
     group = group_of(*model.objectives())
-    assert group.validate(rows(10), rows(4), 0) == (4.5, 1.5, True)
-    assert group.validate(rows(10), rows(4), 0) == (4.5, 1.5, False)
+    assert group.validate(rows(10), rows(4), 0) == Judgement(4.5, 1.5, True, {})
+    assert group.validate(rows(10), rows(4), 0) == Judgement(4.5, 1.5, False, {})
 
 
 def test_only_the_averages_are_judged_and_the_weights_come_back():
@@ -175,7 +175,7 @@ def test_only_the_averages_are_judged_and_the_weights_come_back():
     group = group_of(*model.objectives())
     group.step(0, 10, 0.1)
     weights, average = model.tensors(), group.minimisers[0].averaged[1].sum().item()
-    assert group.validate(rows(10), rows(4), 0)[0] == pytest.approx(average)
+    assert group.validate(rows(10), rows(4), 0).held_out == pytest.approx(average)
     assert average != pytest.approx(weights[1].sum().item())
     assert equal(model.tensors(), weights)
 
@@ -186,7 +186,7 @@ def test_objectives_without_a_validation_are_neither_summed_nor_waited_for():
         "judged", [model.matrix], without_progress(model.distance), lambda batch, _: torch.ones(len(batch))
     )
     group = group_of(judged, recording(model.vector, []))
-    assert group.validate(rows(10), rows(4), 0) == (1.0, 1.0, True)
+    assert group.validate(rows(10), rows(4), 0) == Judgement(1.0, 1.0, True, {})
     assert not group.stalled(1)
     group.validate(rows(10), rows(4), 0)
     assert group.stalled(1)
@@ -195,7 +195,7 @@ def test_objectives_without_a_validation_are_neither_summed_nor_waited_for():
 
 def test_a_group_that_nothing_judges_never_stalls():
     group = group_of(recording(nn.Parameter(torch.zeros(2)), []))
-    assert group.validate(rows(10), rows(4), 0) == (0, 0, False)
+    assert group.validate(rows(10), rows(4), 0) == Judgement(0, 0, False, {})
     assert not group.stalled(1)
 
 

@@ -1,5 +1,7 @@
 import itertools
+import json
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,9 +15,11 @@ from generators.model import Objective, without_progress
 from generators.training import (
     MOST_CELLS,
     MOST_SKIPPED,
+    Progress,
     Trainer,
     auto_batch_size,
     auto_steps,
+    finish,
     learning_rate,
     round_down,
     train,
@@ -47,6 +51,21 @@ class Clock:
         model.loss = loss
         return model
 
+    def finishing(self, model, rounds, seconds, diagnostics_s=0.0):
+        """Make each round of finishing a model, which moves its weights, and its diagnostics take some seconds."""
+        model.rounds_done = []  # of copies, too
+
+        def finish(rng):
+            self.now += seconds
+            model.rounds_done.append(torch.rand(1, generator=rng))
+
+        def diagnostics(held_out, rng):
+            self.now += diagnostics_s
+            return {"n": len(held_out)}
+
+        model.finishing_rounds, model.finish, model.diagnostics = rounds, finish, diagnostics
+        return model
+
 
 @pytest.fixture
 def clock(monkeypatch):
@@ -74,7 +93,8 @@ def test_the_plan_follows_from_the_rows():
     sizes = [auto_batch_size(n, 15) for n in (20, 100, 5_000, 50_000, 5_000_000)]
     assert sizes == sorted(sizes)
     assert all(size & (size - 1) == 0 for size in sizes)  # powers of two
-    steps = [auto_steps(n, batch_size, 20) for n, batch_size in ((20, 32), (40, 32), (50_000, 1024), (500_000, 1024))]
+    tables = (20, 32), (40, 32), (50_000, 1024), (500_000, 1024)
+    steps = [auto_steps(n, batch_size, TrainingConfig()) for n, batch_size in tables]
     assert steps[0] == steps[1] < steps[2] < steps[3]
 
 
@@ -86,9 +106,11 @@ def test_a_batch_of_many_columns_has_fewer_rows_but_32_at_least():
     )
 
 
-@pytest.mark.parametrize(("epochs", "n_steps"), [(1, 200), (40, 200), (50, 250), (50.5, 252)])
-def test_the_plan_is_so_many_epochs(epochs, n_steps):
-    config = QUICK.model_copy(update={"steps": None, "epochs": epochs, "n_validations": 1})
+@pytest.mark.parametrize(
+    ("epochs", "least", "n_steps"), [(1, 200, 200), (40, 200, 200), (50, 200, 250), (50.5, 200, 252), (1, 70, 70)]
+)
+def test_the_plan_is_so_many_epochs_and_has_the_least_steps(epochs, least, n_steps):
+    config = QUICK.model_copy(update={"steps": None, "epochs": epochs, "least_steps": least, "n_validations": 1})
     history = run(Parabola(), config)  # five steps are an epoch
     assert history[-1].step == history[-1].n_steps == n_steps
     assert history[-1].epoch == n_steps / 5
@@ -248,7 +270,7 @@ def test_a_run_stops_early_only_when_every_objective_has_stalled():
 def test_the_plan_is_cut_to_the_budget_and_says_so(clock):
     history = run(clock.slow(Parabola(), 0.01), QUICK.model_copy(update={"steps": None}), budget_s=1.0)
     # 25 steps took 0.25 s, and 0.84 s may be spent: 84 steps, rounded down to a power of 2 ** (1 / 8).
-    assert history[0].n_steps == auto_steps(N_ROWS, 8, 20) > 82
+    assert history[0].n_steps == auto_steps(N_ROWS, 8, QUICK) > 82
     assert {p.n_steps for p in history if p.step > 25} == {82}
     assert [p.message for p in history if p.message] == ["plan cut to 82 steps to fit the time budget"]
     assert history[-1].step == 82
@@ -276,6 +298,99 @@ def test_a_budget_that_is_over_at_once_still_leaves_a_whole_model(clock):
     history = run(model, budget_s=1.0)
     assert [progress.step for progress in history] == [0, 1]
     assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def test_time_is_left_for_what_finishes_a_model(clock):
+    model = clock.finishing(clock.slow(Parabola(), 0.1), 3, 2.0, diagnostics_s=1.0)
+    config, started = QUICK.model_copy(update={"steps": None}), clock.now
+    history = run(model, config, budget_s=20.0)
+    # A round and the diagnostics were rehearsed in 3 s, 12 steps took 1.2 s, and 7 s of 16.8 s are left for the end.
+    assert history[-1].step == history[-1].n_steps == round_down(12 + 56)
+    assert finish(model, rows(10), config, seed=0) == {"n": 10}
+    assert len(model.rounds_done) == 1 + 3
+    assert len(set(model.rounds_done[1:])) == 3  # one generator for all rounds
+    assert clock.now - started < 20
+
+
+def test_recorded_steps_end_before_the_time_that_finishing_takes(clock):
+    model = clock.finishing(clock.slow(Parabola(), 0.1), 3, 2.0)
+    history = run(model, QUICK.model_copy(update={"steps": 500}), budget_s=20.0)
+    assert history[-1].message == "stopped at the time budget with the best state so far"
+    assert 12.3 < history[-1].elapsed_s < 12.6  # of 18.4 s
+
+
+def test_finishing_is_rehearsed_on_a_copy_and_only_under_a_budget(clock):
+    class Moves(Parabola):
+        finishing_rounds = 2
+
+        def finish(self, rng):
+            rehearsed.append(self)
+            self.vector.add_(torch.rand(3, generator=rng))
+
+    rehearsed, free, watched = [], Moves(), clock.slow(Moves(), 0.01)
+    config = QUICK.model_copy(update={"steps": None})
+    run(free, config)
+    assert not rehearsed
+    run(watched, config, budget_s=60)
+    assert len(rehearsed) == 1
+    assert equal(free.tensors(), watched.tensors())
+
+
+def test_members_that_are_given_up_are_not_finished_either(clock, monkeypatch):
+    monkeypatch.setattr(training, "n_workers", lambda n_tasks, device: 1)
+    model = Mixture([clock.finishing(clock.slow(Parabola(), 1.0), 2, 5.0) for _ in range(6)])
+    trainer = Trainer(model, rows(), rows(10), QUICK.model_copy(update={"steps": None}), 0, 1_000.0, None)
+    list(trainer.run())
+    assert 1 < len(model.members) < 6
+    assert trainer.ending_s == pytest.approx(2 * 5.0 * len(model.members))
+
+
+def logging(model, numbers):
+    """Let a model log numbers, which are drawn with the generator that it is given."""
+    (objective,) = model.objectives()
+
+    def logged(held_out, rng):
+        assert len(held_out) == 10
+        return {name: number + torch.rand(1, generator=rng).item() for name, number in numbers.items()}
+
+    model.objectives = lambda: (replace(objective, logged=logged),)
+    return model
+
+
+def test_every_validation_logs_what_objectives_tell_and_training_is_the_same():
+    silent, told = Parabola(), logging(Parabola(), {"distance": 3.0})
+    plain, logged = run(silent), run(told)
+    assert {progress.logged["distance"] for progress in logged} == {logged[0].logged["distance"]}  # the same draws
+    assert 3 < logged[0].logged["distance"] < 4
+    assert [replace(progress, elapsed_s=0, logged={}) for progress in logged] == [
+        replace(progress, elapsed_s=0) for progress in plain
+    ]
+    assert equal(silent.tensors(), told.tensors())
+
+
+def test_members_log_their_mean():
+    mixture = Mixture([logging(Parabola(), {"distance": number}) for number in (1.0, 4.0)])
+    assert 2.5 < run(mixture)[0].logged["distance"] < 3.5
+
+
+def test_a_progress_comes_back_from_json_with_what_was_logged():
+    progress = Progress(1, 2, 0.5, math.nan, 0.1, True, 1.0, "so", {"distance": 0.1, "other": math.inf})
+    plain = json.loads(json.dumps(progress.to_json(), allow_nan=False))
+    assert plain["logged"] == {"distance": 0.1, "other": None}
+    found = Progress.from_json(plain)
+    assert found.logged["distance"] == 0.1
+    assert math.isnan(found.logged["other"]) and math.isnan(found.train_loss)
+    assert replace(found, train_loss=0, logged={}) == replace(progress, train_loss=0, logged={})
+    del plain["logged"]  # as in a model that was saved before
+    assert Progress.from_json(plain).logged == {}
+
+
+def test_a_resumed_run_remembers_what_was_logged(tmp_path):
+    path = tmp_path / "run.safetensors"
+    before = stop_after(logging(Parabola(), {"distance": 3.0}), 3, QUICK, path)
+    after = run(logging(Parabola(), {"distance": 3.0}), checkpoint=path)
+    assert after[:3] == before
+    assert all(progress.logged for progress in after)
 
 
 def stop_after(model, n_progresses, config, path, seed=0):

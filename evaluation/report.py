@@ -186,25 +186,48 @@ class Nats(Config):
 
 
 class NatsDifference(Config):
-    """The difference of two tables' mean nats per row, with its 95 % interval."""
+    """The difference of two means in nats, with its 95 % interval."""
 
     value: Number
     interval: Interval
 
 
 class ColumnNats(Config):
-    """What one column contributes to the nats of rows that were held out of training, given the columns before it."""
+    """What the tokens of one column cost on holdout rows, given the columns before it, and what the model expects.
+
+    Attributes:
+        column: its name.
+        nats: the mean of -log p(token | tokens before it).
+        expected: the mean entropy of the same p: what the model would pay if it were right.
+        overconfidence: nats - expected, row by row; above 0 the model is surer of itself than it is right.
+    """
 
     column: str
     nats: Number
+    expected: Number
+    overconfidence: NatsDifference
 
 
-class StepLoss(Config):
-    """The loss of a diffusion model from one step on, and that of a model which learned nothing."""
+class LossPoint(Config):
+    """Mean losses over one stratum of time: where it begins, that of the model, and that of one untrained."""
 
-    first_step: int
+    x: Number
     loss: Number
     untrained: Number
+
+
+class LossCurve(Config):
+    """The loss of one part of the model along the time of its process, on rows held out of training.
+
+    Attributes:
+        title: what is lost, with its unit.
+        unit: what time is counted in.
+        points: by strata of time.
+    """
+
+    title: str
+    unit: str
+    points: tuple[LossPoint, ...]
 
 
 class Likelihood(Config):
@@ -215,8 +238,9 @@ class Likelihood(Config):
         nats: of each table.
         overfitting: holdout - train; above 0 the model knows train better than the rows that it is to stand for.
         overconfidence: holdout - synthetic; above 0 real rows surprise the model more than its own do.
-        columns: the token columns, in the order in which the model draws them.
-        steps: of the diffusion of values.
+        columns: the token columns, in the order in which the model draws them; in a mixture the means over the
+            members, and none in a family without a chain of tokens.
+        curves: the losses along the time of a flow or a diffusion; in a mixture those of the first member.
         units: the divergence of each latent unit in nats, the largest first.
         n_active_units: how many of them vary from row to row.
     """
@@ -226,7 +250,7 @@ class Likelihood(Config):
     overfitting: NatsDifference
     overconfidence: NatsDifference
     columns: tuple[ColumnNats, ...] = ()
-    steps: tuple[StepLoss, ...] = ()
+    curves: tuple[LossCurve, ...] = ()
     units: tuple[Number, ...] = ()
     n_active_units: int = 0
 

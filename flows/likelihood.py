@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from evaluation.report import ColumnNats, Likelihood, Nats, NatsDifference, StepLoss
+from evaluation.measurement import Interval
+from evaluation.report import ColumnNats, Likelihood, LossCurve, Nats, NatsDifference
 from evaluation.statistics import Z_95
 from evaluation.tables import Tables
 from generators import TabularGenerator
@@ -23,6 +24,9 @@ from .inputs import loosened
 
 MOST_ROWS = 500
 """Of each table; the interval says what that is worth. A flow scores some 100 rows per second and core."""
+
+FEWEST_CELLS = 20
+"""Of a column. A mean of fewer comes near to telling of single records, and its normal interval does not hold."""
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -39,31 +43,36 @@ def likelihood_of(generator: TabularGenerator, tables: Tables, *, seed: int) -> 
         kind = generator.fitted.model.density_kind
     except UnsupportedError:
         return None
-    scored = {
-        role: _surprise(generator, table, seed, role)
+    rows = {
+        role: _some_rows(generator, table, seed, role)
         for role, table in (("train", tables.train), ("holdout", tables.holdout), ("synthetic", tables.synthetic))
     }
+    scored = {role: _surprise(generator, some, seed) for role, some in rows.items()}
     diagnostics = _members(generator.describe()["diagnostics"])
     return Likelihood(
         kind=kind,
         nats=tuple(_nats(role, nats) for role, nats in scored.items()),
         overfitting=_difference(scored["holdout"], scored["train"]),
         overconfidence=_difference(scored["holdout"], scored["synthetic"]),
-        columns=_columns(diagnostics),
-        steps=_steps(diagnostics[0]),
+        columns=_columns(generator, rows["holdout"]),
+        curves=_curves(diagnostics[0]),
         units=tuple(sorted(diagnostics[0].get("kl_per_dimension", ()), reverse=True)),
         n_active_units=diagnostics[0].get("active_units", 0),
     )
 
 
-def _surprise(generator: TabularGenerator, table: pa.Table, seed: int, role: str) -> FloatArray:
-    """Return the nats of a random part of the rows; infinite where a row is impossible."""
+def _some_rows(generator: TabularGenerator, table: pa.Table, seed: int, role: str) -> pa.Table:
+    """Return a random part of the rows, with the columns' types but any values."""
     rows = numpy_rng(seed, "likelihood", role).permutation(table.num_rows)[:MOST_ROWS]
-    taken = load(table.take(pa.array(np.sort(rows)))).under(loosened(generator.schema))
-    kept = _kept(taken, generator.schema)
-    nats = np.full(len(taken), np.inf)
+    return load(table.take(pa.array(np.sort(rows)))).under(loosened(generator.schema))
+
+
+def _surprise(generator: TabularGenerator, rows: pa.Table, seed: int) -> FloatArray:
+    """Return the nats of the rows; infinite where a row is impossible."""
+    kept = _kept(rows, generator.schema)
+    nats = np.full(len(rows), np.inf)
     if kept.any():
-        nats[kept] = -generator.log_density(taken.filter(pa.array(kept)), seed=seed).values
+        nats[kept] = -generator.log_density(rows.filter(pa.array(kept)), seed=seed).values
     return nats
 
 
@@ -85,17 +94,21 @@ def _possible(nats: FloatArray) -> FloatArray:
     return found if len(found) else np.zeros(1)
 
 
+def _mean(nats: FloatArray) -> tuple[float, Interval]:
+    """Return the mean and its 95 % interval, from the normal distribution."""
+    mean, reach = float(nats.mean()), Z_95 * _variance_of_mean(nats) ** 0.5
+    return mean, (mean - reach, mean + reach)
+
+
 def _variance_of_mean(nats: FloatArray) -> float:
     return float(nats.var(ddof=1) / len(nats)) if len(nats) > 1 else 0.0
 
 
 def _nats(role: str, nats: FloatArray) -> Nats:
-    found = _possible(nats)
-    mean, reach = float(found.mean()), Z_95 * _variance_of_mean(found) ** 0.5
+    mean, interval = _mean(_possible(nats))
     impossible = int((~np.isfinite(nats)).sum())
     return Nats.model_validate(
-        {"table": role, "mean": mean, "interval": (mean - reach, mean + reach), "n_rows": len(nats)}
-        | {"n_impossible": impossible}
+        {"table": role, "mean": mean, "interval": interval, "n_rows": len(nats), "n_impossible": impossible}
     )
 
 
@@ -111,16 +124,33 @@ def _members(diagnostics: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return members
 
 
-def _columns(diagnostics: Sequence[Mapping[str, Any]]) -> tuple[ColumnNats, ...]:
-    """Return the held-out nats of the token columns, as the mean over the members."""
-    found = [member["held_out_nats"] for member in diagnostics if "held_out_nats" in member]
-    names = found[0] if found else {}
-    return tuple(ColumnNats(column=name, nats=float(np.mean([one[name] for one in found]))) for name in names)
-
-
-def _steps(diagnostics: Mapping[str, Any]) -> tuple[StepLoss, ...]:
-    found = diagnostics.get("value_loss_by_timestep")
-    if found is None:
+def _columns(generator: TabularGenerator, rows: pa.Table) -> tuple[ColumnNats, ...]:
+    """Return what the possible rows cost by token column; nothing for a family without a chain of tokens."""
+    possible = rows.filter(pa.array(_kept(rows, generator.schema)))
+    if len(possible) < FEWEST_CELLS:
         return ()
-    rows = zip(found["first_k"], found["loss"], found["of_normal_data"], strict=True)
-    return tuple(StepLoss(first_step=step, loss=loss, untrained=untrained) for step, loss, untrained in rows)
+    try:
+        found = generator.token_nats(possible)
+    except UnsupportedError:
+        return ()
+    columns = zip(found.columns, found.realised.T, found.expected.T, strict=True)
+    return tuple(
+        _column(name, realised[there], expected[there])
+        for name, realised, expected in columns
+        if (there := np.isfinite(realised)).sum() >= FEWEST_CELLS
+    )
+
+
+def _column(name: str, realised: FloatArray, expected: FloatArray) -> ColumnNats:
+    value, interval = _mean(realised - expected)
+    return ColumnNats(
+        column=name,
+        nats=float(realised.mean()),
+        expected=float(expected.mean()),
+        overconfidence=NatsDifference(value=value, interval=interval),
+    )
+
+
+def _curves(diagnostics: Mapping[str, Any]) -> tuple[LossCurve, ...]:
+    curves = map(LossCurve.model_validate, diagnostics.get("loss_by_time", ()))
+    return tuple(curve for curve in curves if curve.points)

@@ -8,7 +8,7 @@ Example:
     5
 """
 
-from .base import LogDensity, TabularGenerator
+from .base import LogDensity, TabularGenerator, TokenNats
 from .baselines import IndependentConfig
 from .conditions import Range
 from .config import TrainingConfig
@@ -29,6 +29,7 @@ __all__ = [
     "Progress",
     "Range",
     "TabularGenerator",
+    "TokenNats",
     "TrainingConfig",
     "VAEConfig",
     "VAETraining",

@@ -16,7 +16,7 @@ Values diffuse all together; see `value_diffusion`.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -26,12 +26,12 @@ from pipeline.encoded import Layout
 
 from .diffusion import SCHEDULES, Denoiser, NoiseSchedule, ancestral, ddim, dpm_solver, step_indices
 from .given import Batch, Given
+from .loss_curve import N_STRATA
 from .model import DensityKind
 from .tokens_then_values import TokensThenValues, TokensThenValuesConfig
-from .value_diffusion import N_STRATA, Prediction, ValueDiffusion
+from .value_diffusion import Prediction, ValueDiffusion
 
 DENSITY_DRAWS = 32
-DIAGNOSED_ROWS = 1_000
 
 
 class DDPMConfig(TokensThenValuesConfig):
@@ -105,24 +105,3 @@ class DDPM(TokensThenValues[ValueDiffusion]):
     def density_kind(self) -> DensityKind:
         """Exact for tokens, a bound where there are values."""
         return "lower_bound" if self.layout.valued else "exact"
-
-    @torch.no_grad()
-    def diagnostics(self, held_out: Batch, rng: torch.Generator) -> dict[str, Any]:
-        """Return the held-out nats of each token column given those drawn before it, and the loss by timestep.
-
-        `value_loss_by_timestep` has, for each stratum of the indices of the Gaussian diffusion, the mean squared error
-        of the prediction per value, and `of_normal_data` what a prediction that learned nothing has. The time of the
-        absorbing diffusion is how many cells are known: `token_nats_by_known` has the mean nats of a masked cell behind
-        0, 1, ... random known ones.
-        """
-        found = super().diagnostics(held_out, rng)
-        found["token_nats_by_known"] = self._nats_by_known(held_out.tokens[:DIAGNOSED_ROWS], rng)
-        if self.values is not None:
-            found["value_loss_by_timestep"] = self.values.loss_by_timestep(held_out, rng)
-        return found
-
-    def _nats_by_known(self, tokens: Tensor, rng: torch.Generator) -> list[float]:
-        order = torch.rand(tokens.shape, generator=rng, device=tokens.device).argsort(dim=1)
-        nats = self.tokens.nats(tokens, order.argsort(dim=1), None)
-        by_known: list[float] = nats.gather(1, order).mean(0).tolist()
-        return by_known

@@ -62,6 +62,14 @@ class TokenHead(nn.Module):
         nats = [F.cross_entropy(logits, token, reduction="none") for logits, token in cells]
         return torch.stack(nats, dim=1)
 
+    def entropy(self, hidden: Tensor) -> Tensor:
+        """Return the entropy of each cell's distribution in nats **(batch, n_columns)** from a hidden state per cell.
+
+        Args:
+            hidden: **(batch, n_columns, width)**.
+        """
+        return torch.stack([torch.special.entr(logits.softmax(1)).sum(1) for logits in self.logits(hidden)], dim=1)
+
     def log_probs(self, hidden: Tensor) -> list[Tensor]:
         """Return log p of every token of each column **(batch, size)** in nats from a hidden state per cell.
 

@@ -9,6 +9,7 @@ process is exact and its likelihood is the chain rule; Hoogeboom et al. 2022, ar
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ from torch.nn import functional as F
 from pipeline.encoded import Layout
 
 from .given import N_CANDIDATES, UNOBSERVED, Batch, Given
-from .heads import ColumnHeads, TokenHead, draw_tokens
+from .heads import ColumnHeads, TokenHead, draw_tokens, log_marginal
+from .loss_curve import LossCurve, Losses, loss_curve, strata
 from .nets import Trunk
 from .prior import keep_one
 from .schedule import draw_known, known_first
@@ -111,8 +113,47 @@ class MaskedTokens(nn.Module):
 
     def nats_by_column(self, tokens: Tensor) -> Tensor:
         """Return -log p(token | those before it in the sampling order) of each cell **(batch, n_columns)**."""
+        return self._in_passes(self.nats, tokens, self.rank.expand_as(tokens))
+
+    def entropy_by_column(self, tokens: Tensor) -> Tensor:
+        """Return the mean of `nats_by_column` over tokens that the model itself would draw **(batch, n_columns)**.
+
+        It is the entropy of p(token | those before it in the sampling order), 0 for cells that are `UNOBSERVED`.
+        """
+        return self._in_passes(self._entropy, tokens, self.rank.expand_as(tokens))
+
+    def _entropy(self, tokens: Tensor, rank: Tensor, rng: torch.Generator | None) -> Tensor:
+        return torch.where(tokens != UNOBSERVED, self.head.entropy(self.along(tokens, rank, rng)), 0.0)
+
+    def _in_passes(
+        self, work: Callable[[Tensor, Tensor, torch.Generator | None], Tensor], tokens: Tensor, rank: Tensor
+    ) -> Tensor:
         n_rows = max(1, CELLS_PER_PASS // max(self.asked.numel(), *self.layout.sizes))
-        return torch.cat([self.nats(part, self.rank.expand_as(part), None) for part in torch.split(tokens, n_rows)])
+        passes = zip(torch.split(tokens, n_rows), torch.split(rank, n_rows), strict=True)
+        return torch.cat([work(part, order, None) for part, order in passes])
+
+    def loss_by_time(self, batch: Batch, rng: torch.Generator) -> LossCurve:
+        """Return the mean nats of a hidden cell by the share of cells that are known, which are random in each row.
+
+        The share is the time of absorbing-state diffusion and of the masked flow; see `draw_known`. A network that
+        learned nothing has the nats of the cell in train's marginals. Cells that are `UNOBSERVED` are not hidden.
+        """
+        tokens = batch.tokens
+        order = torch.rand(tokens.shape, generator=rng, device=tokens.device).argsort(dim=1)
+        nats = self._in_passes(self.nats, tokens, order.argsort(dim=1)).gather(1, order)
+        marginal, observed = self._marginal_nats(tokens).gather(1, order), (tokens != UNOBSERVED).gather(1, order)
+        places = strata(self.layout.n_columns)
+
+        def losses(stratum: int) -> Losses:
+            here = slice(places[stratum].start, places[stratum].stop)
+            return nats[:, here], marginal[:, here], observed[:, here]
+
+        starts = [stratum.start / self.layout.n_columns for stratum in places]
+        return loss_curve("Nats of a hidden cell's token", "Share of cells known", starts, losses)
+
+    def _marginal_nats(self, tokens: Tensor) -> Tensor:
+        cells = zip(self.layout.columns, tokens.clamp(min=0).unbind(1), strict=True)
+        return torch.stack([-log_marginal(column).to(token.device)[token] for column, token in cells], dim=1)
 
     def draw(self, given: Given, rng: torch.Generator, guidance: float) -> Tensor:
         """Draw tokens int64 **(n, n_columns)** cell by cell in the sampling order, the given ones first.

@@ -16,6 +16,7 @@ from pipeline.encoded import Encoded, Layout
 
 from .config import TrainedConfig
 from .given import Batch, Given
+from .loss_curve import LossCurve
 from .masked import MaskedTokens, auto_dropout, auto_width
 from .model import Model, Objective, without_progress
 
@@ -63,6 +64,10 @@ class ValuePart(nn.Module):
     def validation(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Return the same kind of figure **(batch,)** without dropout."""
 
+    @abstractmethod
+    def loss_by_time(self, batch: Batch, rng: torch.Generator) -> LossCurve:
+        """Return the mean loss per value by strata of the process's time, without dropout."""
+
 
 V = TypeVar("V", bound=ValuePart)
 
@@ -96,13 +101,14 @@ class TokensThenValues(Model, Generic[V]):
 
     def objectives(self) -> tuple[Objective, ...]:
         """Return the token objective and, where there are values, the value objective."""
-        parts: dict[str, MaskedTokens | ValuePart] = {"tokens": self.tokens}
-        if self.values is not None:
-            parts["values"] = self.values
         return tuple(
             Objective(name, list(part.parameters()), without_progress(part.loss), part.validation)
-            for name, part in parts.items()
+            for name, part in self._learned().items()
         )
+
+    def _learned(self) -> dict[str, MaskedTokens | ValuePart]:
+        tokens: dict[str, MaskedTokens | ValuePart] = {"tokens": self.tokens}
+        return tokens if self.values is None else tokens | {"values": self.values}
 
     def log_density(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Return log p(tokens) + log p(values | tokens), or its bound, **(batch,)** in nats."""
@@ -122,6 +128,11 @@ class TokensThenValues(Model, Generic[V]):
         return torch.cat([tokens, -self._value_log_density(self.values, batch, rng).unsqueeze(1)], dim=1)
 
     @torch.no_grad()
+    def token_nats(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return -log p(token | tokens before it) of each cell, and what it is on average if the model is right."""
+        return self.tokens.nats_by_column(batch.tokens), self.tokens.entropy_by_column(batch.tokens)
+
+    @torch.no_grad()
     def conditionals(self, batch: Batch, rng: torch.Generator) -> list[Tensor]:  # noqa: ARG002  nothing is estimated
         """Return log p(token | all other tokens of its row) **(batch, size)**; values are not looked at."""
         return self.tokens.conditionals(batch.tokens)
@@ -136,7 +147,14 @@ class TokensThenValues(Model, Generic[V]):
         return Batch(tokens, values).encoded(self.layout)
 
     @torch.no_grad()
-    def diagnostics(self, held_out: Batch, rng: torch.Generator) -> dict[str, Any]:  # noqa: ARG002  nothing is estimated
-        """Return the held-out nats of each token column given those drawn before it, in the sampling order."""
+    def diagnostics(self, held_out: Batch, rng: torch.Generator) -> dict[str, Any]:
+        """Return the held-out nats of each token column, and the losses along the time of both processes.
+
+        `held_out_nats` are those of a column given the columns drawn before it, in the sampling order; `loss_by_time`
+        has a `LossCurve` of the tokens and, where there are values, one of them.
+        """
         nats = self.tokens.nats_by_column(held_out.tokens).mean(0).tolist()
-        return {"held_out_nats": {self.layout.names[column]: nats[column] for column in self.tokens.order}}
+        return {
+            "held_out_nats": {self.layout.names[column]: nats[column] for column in self.tokens.order},
+            "loss_by_time": [part.loss_by_time(held_out, rng) for part in self._learned().values()],
+        }

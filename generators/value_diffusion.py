@@ -19,6 +19,7 @@ from pipeline.encoded import Layout
 
 from .diffusion import Denoiser, NoiseSchedule, bound_weights, diffuse, draw_indices, score_from_epsilon, undo_diffusion
 from .given import Batch, Given
+from .loss_curve import N_STRATA, LossCurve, Losses, loss_curve, strata
 from .nets import Trunk, fourier_features, linear
 from .schedule import stratified_times
 from .value_view import View, ViewedValues
@@ -26,10 +27,10 @@ from .values import to_position
 
 N_TIME_FREQUENCIES = 4
 DEPTH = 2
-N_STRATA = 16
 VALIDATION_DRAWS = 4
 
 Prediction = Literal["epsilon", "data", "v"]
+PREDICTED: dict[Prediction, str] = {"epsilon": "noise", "data": "data", "v": "v"}
 Sampler = Callable[[Denoiser, Tensor, torch.Generator], Tensor]
 
 
@@ -56,7 +57,7 @@ class ValueDiffusion(ViewedValues):
     ) -> None:
         super().__init__(layout, width, condition_share, rng)
         n = len(layout.valued)
-        self.schedule = schedule
+        self.schedule, self.prediction = schedule, prediction
         self.time = linear(2 * N_TIME_FREQUENCIES + 1, width, rng)
         self.trunk = Trunk(width, DEPTH, rng, rate=rate)
         self.out = linear(width, n, rng, scale=0.0)
@@ -105,30 +106,24 @@ class ValueDiffusion(ViewedValues):
         """Return an unbiased estimate of the negative bound of log p(values | tokens) **(batch,)** in nats."""
         return -self.log_density(batch, VALIDATION_DRAWS, rng)
 
-    def loss_by_timestep(self, batch: Batch, rng: torch.Generator) -> dict[str, list[float]]:
-        """Return the mean squared error of the prediction per value, by strata of k, without dropout."""
-        stratum, view = strata(self.schedule.n_steps), self.view(batch.tokens)
-        first = [int((stratum == i).nonzero()[0]) for i in range(N_STRATA)]
-        sizes = stratum.bincount(minlength=N_STRATA).tolist()
-        uniform = stratified_times(len(batch), rng, batch.tokens.device)
-        share = view.visible.float().mean().clamp(min=1e-9)
-        losses = [
-            self._error(
-                batch,
-                start + draw_indices(uniform, torch.full((size,), 1 / size, device=uniform.device)),
-                view,
-                rng,
-                None,
-            ).mean()
-            / share
-            for start, size in zip(first, sizes, strict=True)
-        ]
-        normal = [self.loss_weight[start : start + size].mean() for start, size in zip(first, sizes, strict=True)]
-        return {
-            "first_k": [start + 1 for start in first],
-            "loss": torch.stack(losses).tolist(),
-            "of_normal_data": torch.stack(normal).tolist(),
-        }
+    def loss_by_time(self, batch: Batch, rng: torch.Generator) -> LossCurve:
+        """Return the mean squared error of the prediction per value, by strata of k, without dropout.
+
+        A network that learned nothing takes the data for standard normal, and so v for zero.
+        """
+        view, n_steps = self.view(batch.tokens), self.schedule.n_steps
+        uniform, steps = stratified_times(len(batch), rng, batch.tokens.device), strata(n_steps)
+
+        def losses(stratum: int) -> Losses:
+            size = len(steps[stratum])
+            k = steps[stratum].start + draw_indices(uniform, torch.full((size,), 1 / size, device=uniform.device))
+            x, v = self._diffused(batch, k, view, rng)
+            weight = self.loss_weight[k - 1].unsqueeze(1)
+            return weight * (self.v(x, k, view, None) - v).square(), weight * v.square(), view.visible
+
+        title = f"Squared error of a number's {PREDICTED[self.prediction]}"
+        starts = [stratum.start + 1 for stratum in steps]
+        return loss_curve(title, f"Step, from data (0) to noise ({n_steps:,})", starts, losses)
 
     def _error(
         self, batch: Batch, k: Tensor, view: View, rng: torch.Generator, dropout_rng: torch.Generator | None
@@ -205,10 +200,11 @@ class LearnedTimes(nn.Module):
     def __init__(self, expected: Tensor) -> None:
         """Start from the expected loss at k = 1 .. T, **(T,)**."""
         super().__init__()
-        stratum = strata(len(expected))
+        sizes = torch.tensor([len(stratum) for stratum in strata(len(expected))])
+        stratum = torch.arange(N_STRATA).repeat_interleave(sizes)
         self.register_buffer("stratum", stratum, persistent=False)
         sums = torch.zeros(N_STRATA).index_add(0, stratum, expected)
-        self.log_loss = nn.Parameter((sums / stratum.bincount(minlength=N_STRATA)).clamp(min=1e-4).log())
+        self.log_loss = nn.Parameter((sums / sizes).clamp(min=1e-4).log())
 
     def probability(self) -> Tensor:
         """Return the probability of each index, float64 **(T,)**."""
@@ -219,16 +215,6 @@ class LearnedTimes(nn.Module):
         weight = 1 / (len(self.stratum) * self.probability()[k - 1]).float()
         log_loss = self.log_loss[self.stratum[k - 1]]
         return weight * error + error.detach() * torch.exp(-log_loss) + log_loss
-
-
-def strata(n: int) -> Tensor:
-    """Return the stratum of each index 1 .. n, int64 **(n,)** from 0 on; of near equal size, `N_STRATA` of them.
-
-    Example:
-        >>> strata(32).bincount().tolist() == [2] * 16
-        True
-    """
-    return torch.arange(n) * N_STRATA // n
 
 
 def time_features(schedule: NoiseSchedule) -> Tensor:

@@ -89,6 +89,24 @@ CONCEPTS: dict[str, Term] = {
         ),
         "Both are averages, so that a few rows known by heart among many hardly move them.",
     ),
+    "column_calibration": Term(
+        "Nats of a column less expected",
+        (
+            "How much more holdout rows surprise the model in a column than it expects to be surprised, given the "
+            "columns that it draws before: 0 if its probabilities can be taken at their word, above 0 if it is surer "
+            "than it is right."
+        ),
+        "Doubts that are too small for some rows and too large for others cancel out, and a model that knows nothing "
+        "but a column's shares can be at 0 too.",
+    ),
+    "loss_by_time": Term(
+        "Loss by time",
+        (
+            "The loss of a flow or a diffusion from much noise, or few known cells, to little, beside that of a model "
+            "that learned nothing."
+        ),
+        "Much of a loss is chance that no model could predict, so its distance from 0 says nothing.",
+    ),
     "together": Term(
         "Releases together",
         (

@@ -83,7 +83,7 @@ def report_html(report: Report) -> str:
         tests=_worst_first(report.privacy),
         most_parts=MAX_PARTS,
         best_point=view.best_point(report),
-        costs=view.costs_of(report),
+        calibration=view.calibration_of(report),
         card=model_card_of(report),
         anchors=view.anchors_of(report),
         terms=view.terms_used(report),

@@ -10,10 +10,10 @@ from ..glossary import PRIVACY_TESTS, Term, term
 from ..measurement import Family, Interval, Measured, Measurement
 from ..report import (
     MISSING_LABEL,
+    ColumnNats,
     ColumnProfile,
     GateResult,
     GateVerdict,
-    Giveaway,
     PrivacyTest,
     Report,
     Subgroup,
@@ -23,7 +23,6 @@ from ..wording import number
 
 VERDICT_ORDER: tuple[GateVerdict, ...] = ("FAIL", "REVIEW", "NOT TESTABLE", "PASS", "OFF", "NOT APPLICABLE")
 JUDGED: tuple[GateVerdict, ...] = ("FAIL", "REVIEW", "PASS")
-MOST_BARS = 40
 _TABLES = ("train", "holdout", "synthetic")
 
 
@@ -182,8 +181,7 @@ def anchors_of(report: Report) -> dict[str, str]:
     return {metric: ids.setdefault(term(metric).meaning, f"term-{len(ids) + 1}") for metric in metrics}
 
 
-def costs_of(report: Report) -> list[Giveaway]:
-    """Return the held-out nats of each column as bars, the costliest first."""
+def calibration_of(report: Report) -> list[ColumnNats]:
+    """Return the nats of each column, the one where they are farthest from what the model expects first."""
     columns = report.likelihood.columns if report.likelihood else ()
-    bars = [Giveaway(column=one.column, importance=one.nats) for one in columns]
-    return sorted(bars, key=lambda bar: -bar.importance)[:MOST_BARS]
+    return sorted(columns, key=lambda column: -abs(column.overconfidence.value))

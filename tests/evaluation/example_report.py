@@ -20,6 +20,8 @@ from evaluation.report import (
     EarlierRelease,
     Giveaway,
     Likelihood,
+    LossCurve,
+    LossPoint,
     Nats,
     NatsDifference,
     PairProfile,
@@ -31,7 +33,6 @@ from evaluation.report import (
     Series,
     SinceLast,
     SourceDrift,
-    StepLoss,
     Subgroup,
     TrainingPoint,
 )
@@ -74,11 +75,24 @@ def likelihood(names: Sequence[str]) -> Likelihood:
         ),
         overfitting=NatsDifference(value=0.5, interval=(0.2, 0.8)),
         overconfidence=NatsDifference(value=0.4, interval=(-0.1, 0.9)),
-        columns=tuple(ColumnNats(column=name, nats=3 / (i + 1)) for i, name in enumerate(names)),
-        steps=tuple(StepLoss(first_step=63 * i + 1, loss=0.9 - i / 30, untrained=1.0) for i in range(16)),
+        columns=tuple(column_nats(name, i) for i, name in enumerate(names)),
+        curves=(loss_curve("Nats of a hidden cell", "Share of cells known"), loss_curve("Squared error", "Time t")),
         units=(1.2, 0.4, 0.0),
         n_active_units=2,
     )
+
+
+def column_nats(name: str, place: int) -> ColumnNats:
+    """Return the nats of a column; the farther back, the fewer they are, and the less of them the model expects."""
+    nats, difference = 3 / (place + 1), 0.03 * (place - 2)
+    interval = (difference - 0.05, difference + 0.05)
+    overconfidence = NatsDifference(value=difference, interval=interval)
+    return ColumnNats(column=name, nats=nats, expected=nats - difference, overconfidence=overconfidence)
+
+
+def loss_curve(title: str, unit: str) -> LossCurve:
+    points = tuple(LossPoint(x=i / 16, loss=0.9 - i / 30, untrained=1.0) for i in range(16))
+    return LossCurve(title=title, unit=unit, points=points)
 
 
 def overall(*, leaking: bool = False, target: bool = True) -> tuple[Measurement, ...]:

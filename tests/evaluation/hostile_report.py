@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evaluation.measurement import Unmeasured
-from evaluation.report import Given, PrivacyTest, Report, SinceLast
+from evaluation.report import Given, Likelihood, PrivacyTest, Report, SinceLast
 from tests.evaluation.example_report import example_report, profile, with_history
 
 HOSTILE = (
@@ -40,9 +40,17 @@ def with_texts(texts: tuple[str, ...]) -> Report:
             "privacy": tuple(spoken(test, say) for test in report.privacy),
             "subgroups": tuple(g.model_copy(update={"column": say, "level": say}) for g in report.subgroups),
             "notes": texts,
+            "likelihood": told(report.likelihood, say),
             "since_last": remembered(report.since_last, texts),
         }
     )
+
+
+def told(likelihood: Likelihood | None, say: str) -> Likelihood:
+    """Return the likelihoods with a loss that is called by a text, as a foreign model folder may call it."""
+    assert likelihood is not None
+    curves = tuple(curve.model_copy(update={"title": say, "unit": say}) for curve in likelihood.curves)
+    return likelihood.model_copy(update={"curves": curves})
 
 
 def remembered(since: SinceLast | None, texts: tuple[str, ...]) -> SinceLast:

@@ -280,6 +280,29 @@ def test_the_likelihood_section_says_what_the_differences_mean() -> None:
     assert "2 of 3 latent units vary from row to row" in section
 
 
+def test_columns_of_the_likelihood_come_farthest_from_what_is_expected_first_and_the_others_are_folded() -> None:
+    section = likelihood_section(example_report(names=[f"column {i:02d}" for i in range(30)]))
+    places = [section.index(f"column {i:02d}") for i in range(29, 4, -1)]
+    assert places == sorted(places)
+    assert "column 00 3.000 3.060 −0.060 −0.110 to −0.010" in section
+    assert "18 more columns" in section
+
+
+def test_every_loss_has_a_table_of_its_own() -> None:
+    section = likelihood_section(example_report())
+    for title, unit in (("Nats of a hidden cell", "Share of cells known"), ("Squared error", "Time t")):
+        assert f"{title} {title} {unit} Loss Learned nothing 0 0.900 1.000 0.062 0.867" in section
+
+
+def test_a_family_without_chain_and_time_has_no_empty_tables() -> None:
+    report = example_report()
+    assert report.likelihood is not None
+    bare = report.likelihood.model_copy(update={"columns": (), "curves": ()})
+    section = likelihood_section(report.model_copy(update={"likelihood": bare}))
+    assert "Nats per row" in section
+    assert "Expected" not in section and "Loss by time" not in section
+
+
 def test_a_collapsed_latent_vector_and_a_model_without_a_density_are_told() -> None:
     report = example_report()
     assert report.likelihood is not None

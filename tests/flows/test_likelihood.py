@@ -1,5 +1,6 @@
 """What a generator makes of train, holdout and synthetic rows."""
 
+import copy
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ from evaluation.tables import Tables
 from flows.likelihood import likelihood_of
 from generators import (
     DDPMConfig,
+    FlowMatchingConfig,
     TabularGenerator,
     TrainingConfig,
     VAEConfig,
@@ -73,16 +75,124 @@ def test_rows_that_break_the_schema_of_the_model_are_impossible_rows():
     assert none.nats[2].n_impossible == none.nats[2].n_rows == 30
 
 
-@pytest.mark.parametrize(
-    ("config", "field"),
-    [
-        (DDPMConfig(width=16, depth=1, value_width=16, training=TrainingConfig(steps=4)), "steps"),
-        (VAEConfig(members=2, latent_size=4, width=16, depth=1, prior_depth=2, training=VAETraining(steps=4)), "units"),
-    ],
-)
-def test_what_a_family_says_of_itself_is_passed_on(config, field):
+VAE = VAEConfig(members=2, latent_size=4, width=16, depth=1, prior_depth=2, training=VAETraining(steps=4))
+CHAINS = [
+    DDPMConfig(width=16, depth=1, value_width=16, training=TrainingConfig(steps=4)),
+    FlowMatchingConfig(members=2, width=16, depth=1, value_width=16, training=TrainingConfig(steps=4)),
+]
+
+
+def test_latent_units_are_passed_on_and_a_family_without_a_chain_has_neither_columns_nor_curves():
     table = coins(300, 0)
-    assert getattr(likelihood(config, table, table, table), field)
+    found = likelihood(VAE, table, table, table)
+    assert found.units
+    assert (found.columns, found.curves) == ((), ())
+
+
+@pytest.mark.parametrize("config", CHAINS, ids=["ddpm", "flow_matching"])
+def test_a_family_with_a_chain_has_its_columns_in_the_order_of_drawing_and_a_curve_of_each_part(config):
+    table = coins(300, 0).select(["x", "coin"])
+    found = likelihood(config, table, table, table)
+    assert [column.column for column in found.columns] == ["coin", "x"]  # two tokens, and some dozen
+    assert [len(curve.points) for curve in found.curves] == [2, 16]
+
+
+def throws(n, seed):
+    """A biased coin, and one that is thrown again where the first shows tail: 0.61 and 0.15 nats."""
+    rng = np.random.default_rng(seed)
+    first, again = rng.random(n) < 0.7, rng.random(n) < 0.2
+    return pa.table({"first": np.where(first, "head", "tail"), "second": np.where(first | again, "head", "tail")})
+
+
+ENTROPIES = {
+    "first": -(0.7 * math.log(0.7) + 0.3 * math.log(0.3)),
+    "second": -0.3 * (0.2 * math.log(0.2) + 0.8 * math.log(0.8)),
+}
+
+
+@pytest.fixture(scope="module")
+def thrower():
+    training = TrainingConfig(steps=300, n_validations=3, learning_rate=0.01)
+    config = FlowMatchingConfig(members=1, width=16, depth=1, dropout=0.0, training=training)
+    return TabularGenerator(config).fit(throws(8000, 0))
+
+
+def sharpened(generator, factor):
+    """Return the generator with the logits of every token times a factor."""
+    other = copy.deepcopy(generator)
+    head = other.fitted.model.tokens.head
+    logits = head.logits
+    head.logits = lambda hidden: [factor * each for each in logits(hidden)]
+    return other
+
+
+def columns_of(generator, holdout):
+    train = throws(100, 5)
+    found = likelihood_of(generator, Tables(infer(train), train, holdout, train), seed=0)
+    return {column.column: column for column in found.columns}
+
+
+def test_a_calibrated_model_costs_what_it_expects_which_is_the_entropy(thrower):
+    for name, column in columns_of(thrower, throws(500, 1)).items():
+        low, high = column.overconfidence.interval
+        assert low < 0 < high < 0.2
+        assert column.expected == pytest.approx(ENTROPIES[name], abs=0.06)
+
+
+def test_a_model_that_is_too_sure_is_above_zero_and_one_that_doubts_too_much_below(thrower):
+    for column in columns_of(sharpened(thrower, 2.5), throws(500, 1)).values():
+        assert column.overconfidence.interval[0] > 0
+    for column in columns_of(sharpened(thrower, 0.3), throws(500, 1)).values():
+        assert column.overconfidence.interval[1] < 0
+
+
+def test_the_difference_is_paired_and_its_interval_is_that_of_the_rows_differences(thrower):
+    holdout = throws(400, 1)
+    nats, found = thrower.token_nats(holdout), columns_of(thrower, holdout)
+    for i, name in enumerate(nats.columns):
+        difference, column = nats.realised[:, i] - nats.expected[:, i], found[name]
+        assert column.overconfidence.value == pytest.approx(column.nats - column.expected)
+        reach = 1.96 * difference.std(ddof=1) / 20
+        assert column.overconfidence.interval == pytest.approx(
+            (difference.mean() - reach, difference.mean() + reach), abs=1e-4
+        )
+
+
+def test_nothing_is_told_of_the_columns_of_so_few_rows_that_single_ones_would_show(thrower):
+    assert set(columns_of(thrower, throws(20, 1))) == {"first", "second"}
+    assert columns_of(thrower, throws(19, 1)) == {}
+
+
+def test_rows_that_the_schema_rules_out_are_not_in_the_columns():
+    schema = Schema(columns=(Integer(name="n", arrow="int64", minimum=0),))
+    train = pa.table({"n": np.arange(200) % 5})
+    generator = TabularGenerator(CHAINS[1]).fit(train, schema)
+    some = np.arange(60) % 3
+    clean, soiled = (
+        likelihood_of(generator, Tables(schema, train, pa.table({"n": n}), train), seed=0).columns
+        for n in (some, np.concatenate([[-1, -7], some]))
+    )
+    assert clean == soiled != ()
+    assert likelihood_of(generator, Tables(schema, train, pa.table({"n": [-1] * 60}), train), seed=0).columns == ()
+
+
+def test_cells_that_are_not_observed_are_not_in_the_mean_of_their_column():
+    coin = np.where(np.random.default_rng(0).random(400) < 0.5, "head", "tail")
+
+    def observed(places):
+        return pa.table({"coin": coin, "rare": [side if i in places else None for i, side in enumerate(coin)]})
+
+    config = CHAINS[1].model_copy(update={"missing": "unobserved", "dropout": 0.0})
+    generator = TabularGenerator(config).fit(observed(range(200)))
+    found, too_few = (
+        {
+            column.column: column.nats
+            for column in likelihood_of(generator, Tables(generator.schema, *[table] * 3), seed=0).columns
+        }
+        for table in (observed(range(200)), observed(range(19)))
+    )
+    assert found["rare"] == pytest.approx(math.log(4), abs=0.2)  # half of it over all rows; a fresh model knows shares
+    assert set(too_few) == {"coin"}
 
 
 def test_a_family_without_a_density_has_no_section():

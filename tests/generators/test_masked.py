@@ -8,7 +8,7 @@ import torch
 from scipy.stats import chisquare
 
 from generators import masked
-from generators.given import Given
+from generators.given import UNOBSERVED, Given
 from generators.masked import MaskedTokens, auto_dropout, auto_width, sampling_order
 from pipeline.encoded import Layout, TokenColumn
 
@@ -69,6 +69,28 @@ def test_the_density_is_that_of_the_sampling_order(net):
     torch.testing.assert_close(net.nats_by_column(tokens), along(net, tokens, (1, 2, 0)))
     torch.testing.assert_close(net.log_density(tokens), -along(net, tokens, (1, 2, 0)).sum(1))
     assert not torch.allclose(net.log_density(tokens), -along(net, tokens, (0, 1, 2)).sum(1), atol=0.1)
+
+
+@pytest.mark.parametrize("cells_per_pass", [1 << 24, 1])
+def test_the_entropy_of_a_cell_is_what_its_nats_are_on_average_over_its_tokens(net, cells_per_pass, monkeypatch):
+    monkeypatch.setattr(masked, "CELLS_PER_PASS", cells_per_pass)
+    tokens = every_row(TOKENS).tokens
+    found = net.entropy_by_column(tokens)
+    for column, size in enumerate(TOKENS.sizes):
+        swapped = [tokens.clone() for _ in range(size)]
+        for token, rows in enumerate(swapped):
+            rows[:, column] = token
+        nats = torch.stack([net.nats_by_column(rows)[:, column] for rows in swapped])
+        torch.testing.assert_close(found[:, column], (nats * (-nats).exp()).sum(0))
+    assert found[:, 0].std() > 0.1  # and the last column's is not the same everywhere
+
+
+def test_a_cell_that_is_not_observed_costs_nothing_and_tells_nothing(net):
+    tokens = torch.tensor([[3, UNOBSERVED, 2]])
+    for nats in (net.nats_by_column(tokens), net.entropy_by_column(tokens)):
+        assert nats[0, 1] == 0 and (nats[0, [0, 2]] > 0).all()
+    expected = shares(net, 2, {})
+    assert net.entropy_by_column(tokens)[0, 2].item() == pytest.approx(-(expected * np.log(expected)).sum(), abs=1e-5)
 
 
 @pytest.mark.parametrize("order", ORDERS)

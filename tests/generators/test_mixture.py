@@ -46,6 +46,9 @@ class Stamp(Model):
     def log_density(self, batch, rng):
         return torch.full((len(batch),), -100.0 * self.number)
 
+    def token_nats(self, batch):
+        return torch.full(batch.tokens.shape, 1.0 * self.number), torch.full(batch.tokens.shape, 10.0 * self.number)
+
     def diagnostics(self, held_out, rng):
         return {"number": self.number}
 
@@ -101,6 +104,11 @@ def test_the_density_is_the_mean_of_the_members_densities():
     assert log_density.tolist() == pytest.approx([math.log((1 + math.exp(-100) + math.exp(-200)) / 3)] * 3)
     mixture = Mixture([Stamp(20), Stamp(21)])  # exp(-2000) is zero in double precision
     assert mixture.log_density(batch, rng()).tolist() == pytest.approx([-2000 - math.log(2)] * 3)
+
+
+def test_nats_of_tokens_and_what_is_expected_of_them_are_means_over_the_members():
+    realised, expected = Mixture([Stamp(2), Stamp(5)]).token_nats(every_row(token_layout(3)))
+    assert (realised.tolist(), expected.tolist()) == ([[3.5]] * 3, [[35.0]] * 3)
 
 
 def test_a_mixture_can_do_what_its_members_can():

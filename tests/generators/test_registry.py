@@ -77,3 +77,5 @@ def test_a_family_without_a_density_says_so():
     for density in (lambda: model.density_kind, lambda: model.log_density(every_row(model.layout), rng())):
         with pytest.raises(UnsupportedError, match=r"found Implicit; use flow_matching, ddpm or vae"):
             density()
+    with pytest.raises(UnsupportedError, match=r"found Implicit; use flow_matching or ddpm"):
+        model.token_nats(every_row(model.layout))

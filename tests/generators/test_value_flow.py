@@ -8,7 +8,7 @@ from generators import FlowMatchingConfig, value_flow
 from generators.flow_matching import FlowMatching
 from generators.given import Batch, Given
 from generators.value_flow import estimated_trace, rademacher, trace
-from generators.values import CellValues, to_normal
+from generators.values import CellValues, to_normal, to_position
 from pipeline.encoded import Layout
 
 from .tables import binned_column, draw_rows, rng
@@ -49,6 +49,44 @@ def test_the_density_with_an_estimated_trace_is_near_that_with_the_exact_one(mon
     monkeypatch.setattr(value_flow, "MOST_EXACT_TRACES", 0)
     estimates = torch.stack([model.log_density(batch, rng(seed)) for seed in range(20)])
     assert (estimates.mean(0) - exact).abs().mean() < 0.3 * (estimates[0] - exact).abs().mean()
+
+
+def velocity_of(mean, spread):
+    """The velocity of the linear path from standard normal noise to normal data: linear regression on the state."""
+
+    def velocity(x, t, view, random):
+        slope = (t * spread**2 - (1 - t)) / (t**2 * spread**2 + (1 - t) ** 2)
+        return mean + slope * (x - t * mean)
+
+    return velocity
+
+
+def of_normal_data(mean, spread, n=200_000):
+    """A model of one column whose velocity is that of such data, and rows of these."""
+    model = FlowMatching(Layout((binned_column("x", 1),)), SMALL, 100, rng()).eval()
+    data = mean + spread * torch.randn(n, 1, generator=rng(3))
+    return model, Batch(torch.zeros(n, 1, dtype=torch.long), to_position(data))
+
+
+@pytest.mark.parametrize(("mean", "spread"), [(0.0, 1.0), (0.8, 1.0), (0.0, 0.3), (0.5, 1.5)])
+def test_validation_is_the_nats_of_the_values(mean, spread):
+    """The base measure is standard normal, so that they are minus the relative entropy of the data to it."""
+    model, batch = of_normal_data(mean, spread)
+    model.values.velocity = velocity_of(mean, spread)
+    truth = -(-math.log(spread) + (spread**2 + mean**2 - 1) / 2)
+    found = model.values.validation(batch, rng())
+    error = found.std().item() / math.sqrt(len(found))
+    assert error < 0.02
+    assert found.mean().item() == pytest.approx(truth, abs=4 * error + 0.005)
+
+
+def test_validation_is_lowest_for_the_right_velocity():
+    model, batch = of_normal_data(0.5, 0.7)
+    found = {}
+    for wrong in (0.0, 0.1, 0.3):
+        model.values.velocity = velocity_of(0.5 + wrong, 0.7 - wrong)
+        found[wrong] = model.values.validation(batch, rng()).mean().item()
+    assert found[0.0] < found[0.1] < found[0.3]
 
 
 @pytest.mark.parametrize("solver", [{"value_solver": "rk4"}, {"value_solver": "dopri5", "value_tolerance": 1e-5}])

@@ -9,10 +9,14 @@ def number(value: float | None, digits: int | None = None) -> str:
     Example:
         >>> number(0.8), number(0.0041), number(-0.00004), number(32561), number(None)
         ('0.800', '0.0041', '0.0000', '32,561', '–')
+        >>> number(1e-9), number(0.0)  # a p-value is never 0
+        ('<0.0001', '0.000')
 
     """
     if value is None:
         return "–"
+    if digits is None and 0 < value < 0.00005:
+        return "<0.0001"
     decimals = digits if digits is not None else 4 if 0 < abs(value) < 0.01 else 3
     text = f"{value:,.0f}" if abs(value) >= 100 and digits is None else f"{value:,.{decimals}f}"
     return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")

@@ -50,12 +50,15 @@ class Game:
         rows: as many as there are holdout rows.
         additive: whether the detector is one without interactions of columns.
         weighed: whether to look by which columns it tells them.
+        whole: whether all folds are played; otherwise the first alone, which is enough where the end of a scale is
+            wanted.
 
     """
 
     rows: Frame
     additive: bool = False
     weighed: bool = False
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,32 +96,28 @@ def measure_detection(frames: Frames, config: EvaluationConfig, *, seed: int) ->
 def _findings(frames: Frames, config: EvaluationConfig, n_rows: int, seed: int) -> Findings:
     rng = numpy_rng(seed, "detection", "rows")
     holdout, synthetic, train = (subsample(f, n_rows, rng) for f in (frames.holdout, frames.synthetic, frames.train))
-    floor = shuffled(train, rng)
+    independent = shuffled(train, rng)
     even = uniform(frames.train, n_rows, numpy_rng(seed, "detection", "even"))
-    games = [Game(synthetic, weighed=True), Game(train), Game(floor)]
-    games += [Game(rows, additive=True) for rows in (synthetic, train, even)]
+    games = [Game(synthetic, weighed=True), Game(train), Game(independent, whole=False)]
+    games += [Game(synthetic, additive=True), Game(train, additive=True), Game(even, additive=True, whole=False)]
     played = cross_fit(games, holdout, config.detection_folds, seed, n_rows=frames.n_rows)
-    whole, whole_ceiling, whole_floor, marginal, marginal_ceiling, marginal_floor = map(mean_auc, played)
+    whole, *ends, marginal, train_marginal, even_marginal = map(mean_auc, played)
+    ceiling, floor, marginal_ceiling, marginal_floor = (end.value for end in (*ends, train_marginal, even_marginal))
+    # the shuffled rows have train's marginals, so that the additive detector does on them as on train's
+    of_dependence = ceiling - marginal_ceiling, floor - marginal_ceiling
     measurements = (
-        _measured(C2ST, (whole, whole_ceiling, whole_floor), n_rows, (0.0, 1.0)),
-        _measured(C2ST_MARGINAL, (marginal, marginal_ceiling, marginal_floor), n_rows, (0.0, 1.0)),
-        _measured(
-            C2ST_DEPENDENCE,
-            # the shuffled rows have train's marginals, so that the additive detector does on them as on train's
-            (whole - marginal, whole_ceiling - marginal_ceiling, whole_floor - marginal_ceiling),
-            n_rows,
-            (-1.0, 1.0),
-        ),
+        _measured(C2ST, whole, (ceiling, floor), n_rows, (0.0, 1.0)),
+        _measured(C2ST_MARGINAL, marginal, (marginal_ceiling, marginal_floor), n_rows, (0.0, 1.0)),
+        _measured(C2ST_DEPENDENCE, whole - marginal, of_dependence, n_rows, (-1.0, 1.0)),
     )
     return Findings(measurements, giveaways=_giveaways(played[0], frames))
 
 
 def _measured(
-    definition: Definition, found: tuple[Estimate, Estimate, Estimate], n_rows: int, limits: Interval
+    definition: Definition, value: Estimate, ends: tuple[float, float], n_rows: int, limits: Interval
 ) -> Measurement:
-    value, ceiling, floor = found
-    interval = value.interval(*limits)
-    return definition.measured(value.value, n_rows=n_rows, interval=interval, ceiling=ceiling.value, floor=floor.value)
+    (ceiling, floor), interval = ends, value.interval(*limits)
+    return definition.measured(value.value, n_rows=n_rows, interval=interval, ceiling=ceiling, floor=floor)
 
 
 def cross_fit(games: Sequence[Game], holdout: Frame, n_folds: int, seed: int, *, n_rows: int) -> list[list[Fold]]:
@@ -127,16 +126,17 @@ def cross_fit(games: Sequence[Game], holdout: Frame, n_folds: int, seed: int, *,
     Args:
         games: the rows to be told.
         holdout: the original rows.
-        n_folds: folds of each game.
+        n_folds: folds of each whole game.
         seed: of folds, classifiers and permutations.
         n_rows: rows of the largest evaluated table.
     """
     splitter = StratifiedKFold(n_folds, shuffle=True, random_state=substream(seed, "detection", "folds") % (1 << 32))
     labels = np.arange(2 * holdout.n_rows) < holdout.n_rows
     parts = list(splitter.split(labels, labels))
-    rounds = ((game, *part) for game in games for part in parts)
-    folds = in_processes(partial(_fold, holdout, seed), rounds, n_rows=n_rows)
-    return [folds[i : i + n_folds] for i in range(0, len(folds), n_folds)]
+    played = [parts if game.whole else parts[:1] for game in games]
+    rounds = ((game, *part) for game, own in zip(games, played, strict=True) for part in own)
+    folds = iter(in_processes(partial(_fold, holdout, seed), rounds, n_rows=n_rows))
+    return [[next(folds) for _ in own] for own in played]
 
 
 def _fold(holdout: Frame, seed: int, game_round: tuple[Game, IntArray, IntArray]) -> Fold:

@@ -10,6 +10,7 @@ from generators import DDPMConfig, FlowMatchingConfig, TrainingConfig
 from generators.given import UNOBSERVED, Batch
 from generators.loss_curve import N_STRATA, loss_curve, strata
 from generators.mixture import Mixture
+from generators.tokens_then_values import MOST_ROWS_BY_TIME
 from generators.training import train
 from generators.value_diffusion import error_of_v
 from pipeline.encoded import Layout
@@ -41,7 +42,10 @@ def independent(n=4000):
 
 
 def curves(model, batch):
-    return model.diagnostics(batch, rng())["loss_by_time"]
+    """Return the curves over all rows of a batch; diagnostics take the first thousand."""
+    random = rng()
+    with torch.no_grad():
+        return [part.loss_by_time(batch, random) for part in (model.tokens, model.values) if part is not None]
 
 
 def series(curve, name):
@@ -109,6 +113,13 @@ def test_of_normal_data_a_prediction_lacks_the_share_of_it_that_is_not_in_the_st
     lacking = error_of_v(model.schedule, prediction)
     exact = [lacking[stratum.start : stratum.stop].mean().item() for stratum in strata(1000)]
     assert series(values, "untrained") == pytest.approx(exact, rel=0.03, abs=1e-4)
+
+
+def test_diagnostics_take_the_curves_of_the_first_rows():
+    model, batch = built(CONFIGS["flow_matching"], TWO_BINS), independent(MOST_ROWS_BY_TIME + 500)
+    first = batch.take(torch.arange(MOST_ROWS_BY_TIME))
+    _, values = model.diagnostics(batch, rng())["loss_by_time"]
+    assert values == curves(model, first)[1] != curves(model, batch)[1]
 
 
 def test_steps_of_diffusion_begin_at_one():

@@ -13,7 +13,7 @@ import pytest
 
 from evaluation.gate import Gates
 from evaluation.glossary import term
-from evaluation.measurement import Family, Unmeasured
+from evaluation.measurement import Family, Measured, Unmeasured
 from evaluation.rendering.render import FAMILIES, MAX_PARTS, report_html, report_json, write_report
 from evaluation.rendering.view import decisions_of
 from evaluation.report import MOST_EARLIER, Report, RunIdentity, TrainingPoint
@@ -196,6 +196,18 @@ def test_subgroups_show_their_shares_intervals_and_reasons() -> None:
 
 def test_every_family_has_a_title() -> None:
     assert set(FAMILIES) == set(get_args(Family))
+
+
+def test_every_overall_number_has_its_source() -> None:
+    report = example_report()
+    sourced = tuple(
+        m.model_copy(update={"source": f"author {i} of {m.family}"}) if isinstance(m, Measured) else m
+        for i, m in enumerate(report.measurements)
+    )
+    text = text_of(report_html(report.model_copy(update={"measurements": sourced})))
+    wanted = [m for m in sourced if isinstance(m, Measured)]
+    assert {m.family for m in wanted} == set(FAMILIES)
+    assert [m.source for m in wanted if m.source not in text] == []
 
 
 def test_families_that_were_not_measured_say_so() -> None:

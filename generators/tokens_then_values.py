@@ -20,6 +20,9 @@ from .loss_curve import LossCurve
 from .masked import MaskedTokens, auto_dropout, auto_width
 from .model import Model, Objective, without_progress
 
+MOST_ROWS_BY_TIME = 1_024
+"""That losses by time are means over, at each of their times: more would take from a budget what training needs."""
+
 
 class TokensThenValuesConfig(TrainedConfig):
     """The settings of the token network, and what the networks of values have in common.
@@ -70,9 +73,6 @@ class ValuePart(nn.Module):
 
 
 V = TypeVar("V", bound=ValuePart)
-
-MOST_ROWS_BY_TIME = 1_024
-"""That losses by time are means over, at each of their times: more would take from a budget what training needs."""
 
 
 class TokensThenValues(Model, Generic[V]):

@@ -53,7 +53,7 @@ Distances = dict[Definition, Estimate]
 def column_distances(train: Frame, other: Frame, index: int) -> Distances:
     """Return what can be measured of the column `index`; influences are those of the other's rows, then of train's.
 
-    A coverage is no mean over rows; see there for what a row's influence on it is.
+    A coverage is no mean over rows; `category_coverage` and `range_coverage` say what a row's influence on it is.
     """
     gone = [frame.missing(index).astype(np.int64) for frame in (other, train)]
     p, q = (shares(codes, 2) for codes in gone)
@@ -136,11 +136,11 @@ def range_coverage(ours: FloatArray, theirs: FloatArray) -> Estimate:
         (0.7, [0.51, 0.7, 0.0, 0.0, 0.0, 0.0, 0.0])
 
     """
-    sides, value = (ours, theirs), _range_reached(_ends(ours), _ends(theirs))
-    influence = [np.zeros(len(side)) for side in sides]
+    sides, ends = (ours, theirs), (_ends(ours), _ends(theirs))
+    value, influence = _range_reached(*ends), [np.zeros(len(side)) for side in sides]
     for which, side in enumerate(sides):
         for place, sign in ((0, 1.0), (1, -1.0)):
-            moved = [_ends(each) for each in sides]
+            moved = [end.copy() for end in ends]
             moved[which][place] += sign * _deviation_of_end(sign * side)
             influence[which][int(np.nanargmin(sign * side))] += value - _range_reached(*moved)
     return Estimate(value, np.concatenate(influence))
@@ -152,7 +152,8 @@ def _ends(numbers: FloatArray) -> FloatArray:
 
 def _deviation_of_end(numbers: FloatArray) -> float:
     """Return the standard deviation of the smallest number; 0 where several rows have it."""
-    outermost = np.sort(numbers)[: N_OUTERMOST + 1]  # NaN comes last
+    last = min(N_OUTERMOST, len(numbers) - 1)
+    outermost = np.sort(np.partition(numbers, last)[: last + 1])  # NaN comes last
     outermost = outermost[~np.isnan(outermost)]
     if len(outermost) < 2 or outermost[0] == outermost[1]:
         return 0.0

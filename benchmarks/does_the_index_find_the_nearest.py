@@ -20,7 +20,8 @@ from evaluation import Tables
 from evaluation.features import frames_of
 from evaluation.privacy.copies import row_keys
 from evaluation.privacy.index import Index
-from evaluation.privacy.neighbours import Space, nearest
+from evaluation.privacy.neighbours import nearest
+from evaluation.privacy.space import Space
 from pipeline.inference import infer
 from pipeline.seeds import numpy_rng
 from pipeline.source import read

@@ -29,6 +29,8 @@ TOKENS = (
     "generator.training.ema_decay=0",
     "generator.training.epochs=7",
     "generator.training.epochs=28",
+    "generator.training.learning_rate=0.002",
+    "generator.training.learning_rate=0.008",
     "generator.width=64",
     "generator.width=256",
     "generator.depth=1",
@@ -54,6 +56,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "vae": (
         "transform.max_repeated=0",
         "generator.training.ema_decay=0",
+        "generator.training.learning_rate=0.002",
         "generator.prior=normal",
         "generator.beta=0.5",
         "generator.free_bits=0",

@@ -23,8 +23,6 @@ class PrivacyConfig(Config):
         linkable: two groups of columns that two parties hold; linkability is tested only where they are declared.
         queries: most synthetic rows whose nearest neighbours are searched; also, unless the new table has more itself,
             most rows of all published tables together that are searched.
-        references: most rows of each reference set.
-        subsets: disjoint train subsets, each as large as the holdout reference, whose results are combined.
         permutations: relabellings of the original rows behind a p-value.
         index: search the nearest records of G3 by an approximate index, which asks with `queries` rows however large
             the tables are; it needs the extra `faiss`. An exact search asks with fewer rows of large tables.
@@ -34,8 +32,6 @@ class PrivacyConfig(Config):
     secrets: tuple[str, ...] = ()
     linkable: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     queries: int = Field(default=20_000, ge=100)
-    references: int = Field(default=50_000, ge=500)
-    subsets: int = Field(default=2, ge=1)
     permutations: int = Field(default=999, ge=99)
     index: bool = False
 

@@ -199,7 +199,7 @@ def _of_test(name: str, found: Sequence[PrivacyTest]) -> GateResult:
     test = found[0]
     return GateResult(
         name=name, metric=name, rule=test.rule, statistic=test.statistic, value=test.value, verdict=test.verdict,
-        reason=test.reason, interval=test.interval, detection_limit=test.detection_limit,
+        reason=test.reason, interval=test.interval, p_value=test.p_value, detection_limit=test.detection_limit,
     )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ class GateResult(Config):
 
     `statistic` says what `value` is, in words, also where there is none.
     `limit` is where the bound lies on the metric's own scale, None where nothing was judged.
+    `p_value` is how often chance alone shows as much, where the rule asks for it.
     `reason` is a sentence for a person. OFF means switched off in the configuration; NOT APPLICABLE means that a
     declaration leaves nothing to measure (no target is declared).
     """
@@ -49,6 +50,7 @@ class GateResult(Config):
     reason: str
     limit: float | None = None
     interval: Interval | None = None
+    p_value: float | None = None
     detection_limit: str = ""
 
 
@@ -79,8 +81,9 @@ class PrivacyTest(Config):
         verdict: PASS, REVIEW or FAIL; NOT TESTABLE where there are too few rows; NOT APPLICABLE where a declaration
             leaves nothing to test.
         statistic: what `value` is, in words.
-        value: the number that decided, None where nothing was measured.
-        interval: its interval, at the level that `rule` names.
+        value: the number that decided, or of the gravest part where p-values decide; None where nothing was measured.
+        interval: its interval, at the level that `rule` names, or of 95 %.
+        p_value: how often chance alone shows as much, all parts combined; None where an interval decides.
         rule: when the test passes and when it fails, in one line.
         reason: a sentence for a person: what was found and what it means.
         detection_limit: the smallest leak that this test would have seen with these row counts, as a sentence.
@@ -95,6 +98,7 @@ class PrivacyTest(Config):
     statistic: str
     value: float | None = None
     interval: Interval | None = None
+    p_value: float | None = None
     rule: str
     reason: str
     detection_limit: str = ""
@@ -230,6 +234,26 @@ class LossCurve(Config):
     points: tuple[LossPoint, ...]
 
 
+class LossAttack(Config):
+    """What somebody who holds the model can tell of who was in train, by taking the likelier records for members.
+
+    The table alone does not allow this attack, so no gate judges it; it says whether the model may be shared.
+
+    Attributes:
+        auc: area under the curve over records of train and of holdout; one half is guessing.
+        auc_interval: its 95 % interval.
+        tpr: share of train's records that are found at 1 % false positives; 0.01 is guessing.
+        tpr_interval: its 95 % interval.
+        n_rows: records of train and of holdout together, each unlike every other of both.
+    """
+
+    auc: float
+    auc_interval: Interval
+    tpr: float
+    tpr_interval: Interval
+    n_rows: int
+
+
 class Likelihood(Config):
     """What a model with a density makes of the tables.
 
@@ -238,6 +262,7 @@ class Likelihood(Config):
         nats: of each table.
         overfitting: holdout - train; above 0 the model knows train better than the rows that it is to stand for.
         overconfidence: holdout - synthetic; above 0 real rows surprise the model more than its own do.
+        loss_attack: what these tell of who was in train; None where too few records are unlike all others.
         columns: the token columns, in the order in which the model draws them; in a mixture the means over the
             members, and none in a family without a chain of tokens.
         curves: the losses along the time of a flow or a diffusion; in a mixture those of the first member.
@@ -249,6 +274,7 @@ class Likelihood(Config):
     nats: tuple[Nats, ...]
     overfitting: NatsDifference
     overconfidence: NatsDifference
+    loss_attack: LossAttack | None = None
     columns: tuple[ColumnNats, ...] = ()
     curves: tuple[LossCurve, ...] = ()
     units: tuple[Number, ...] = ()

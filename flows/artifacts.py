@@ -139,7 +139,13 @@ def show_failure(name: str, error: TabmintError) -> None:
 def scorecard(report: Report) -> list[dict[str, str]]:
     """Return the gates as rows for people."""
     return [
-        {"gate": gate.name, "rule": gate.rule, "value": _number(gate.value), "verdict": gate.verdict}
+        {
+            "gate": gate.name,
+            "rule": gate.rule,
+            "value": _number(gate.value),
+            "p-value": _number(gate.p_value),
+            "verdict": gate.verdict,
+        }
         for gate in report.gates
     ]
 

@@ -10,12 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from evaluation.measurement import Interval
-from evaluation.report import ColumnNats, Likelihood, LossCurve, Nats, NatsDifference
-from evaluation.statistics import Z_95
+from evaluation.privacy.membership import hits_at_fpr, n_allowed, rate_interval
+from evaluation.report import ColumnNats, Likelihood, LossAttack, LossCurve, Nats, NatsDifference
+from evaluation.statistics import Z_95, BoolArray, FloatArray, IntArray, auc
 from evaluation.tables import Tables
 from generators import TabularGenerator
 from pipeline.errors import UnsupportedError
 from pipeline.misfits import misfit_rows
+from pipeline.row_hashes import content_hashes
 from pipeline.schema import Schema
 from pipeline.seeds import numpy_rng
 from pipeline.source import load
@@ -28,7 +30,8 @@ MOST_ROWS = 500
 FEWEST_CELLS = 20
 """Of a column. A mean of fewer comes near to telling of single records, and its normal interval does not hold."""
 
-FloatArray = npt.NDArray[np.float64]
+FEWEST_ATTACKED = 100
+"""Records of either table; with fewer, one other record is more than the 1 % of false positives."""
 
 
 def likelihood_of(generator: TabularGenerator, tables: Tables, *, seed: int) -> Likelihood | None:
@@ -43,17 +46,19 @@ def likelihood_of(generator: TabularGenerator, tables: Tables, *, seed: int) -> 
         kind = generator.fitted.model.density_kind
     except UnsupportedError:
         return None
-    rows = {
-        role: _some_rows(generator, table, seed, role)
-        for role, table in (("train", tables.train), ("holdout", tables.holdout), ("synthetic", tables.synthetic))
-    }
+    all_rows = {"train": tables.train, "holdout": tables.holdout, "synthetic": tables.synthetic}
+    drawn = {role: _drawn(table, seed, role) for role, table in all_rows.items()}
+    rows = {role: _loaded(generator, table.take(pa.array(drawn[role]))) for role, table in all_rows.items()}
     scored = {role: _surprise(generator, some, seed) for role, some in rows.items()}
+    alone = _alone(tables)
+    accused, others = (scored[role][alone[role][drawn[role]]] for role in ("train", "holdout"))
     diagnostics = _members(generator.describe()["diagnostics"])
     return Likelihood(
         kind=kind,
         nats=tuple(_nats(role, nats) for role, nats in scored.items()),
         overfitting=_difference(scored["holdout"], scored["train"]),
         overconfidence=_difference(scored["holdout"], scored["synthetic"]),
+        loss_attack=_loss_attack(accused, others, seed),
         columns=_columns(generator, rows["holdout"]),
         curves=_curves(diagnostics[0]),
         units=tuple(sorted(diagnostics[0].get("kl_per_dimension", ()), reverse=True)),
@@ -61,10 +66,43 @@ def likelihood_of(generator: TabularGenerator, tables: Tables, *, seed: int) -> 
     )
 
 
-def _some_rows(generator: TabularGenerator, table: pa.Table, seed: int, role: str) -> pa.Table:
-    """Return a random part of the rows, with the columns' types but any values."""
-    rows = numpy_rng(seed, "likelihood", role).permutation(table.num_rows)[:MOST_ROWS]
-    return load(table.take(pa.array(np.sort(rows)))).under(loosened(generator.schema))
+def _drawn(table: pa.Table, seed: int, role: str) -> IntArray:
+    """Return the places of a random part of the rows, in order."""
+    return np.sort(numpy_rng(seed, "likelihood", role).permutation(table.num_rows)[:MOST_ROWS])
+
+
+def _loaded(generator: TabularGenerator, rows: pa.Table) -> pa.Table:
+    """Return the rows with the columns' types but any values."""
+    return load(rows).under(loosened(generator.schema))
+
+
+def _alone(tables: Tables) -> dict[str, BoolArray]:
+    """Say which rows of train and holdout are unlike every other row of both: only they can be accused."""
+    names = [column.name for column in tables.modelled]
+    hashes = [content_hashes(table.select(names), 0) for table in (tables.train, tables.holdout)]
+    _, member, counts = np.unique(np.concatenate(hashes), return_inverse=True, return_counts=True)
+    alone = counts[member] == 1
+    return {"train": alone[: len(tables.train)], "holdout": alone[len(tables.train) :]}
+
+
+def _loss_attack(train: FloatArray, holdout: FloatArray, seed: int) -> LossAttack | None:
+    """Take the records with the fewest nats for members.
+
+    Source: Yeom et al. 2018, doi:10.1109/CSF.2018.00027.
+    """
+    n, rng = min(len(train), len(holdout)), numpy_rng(seed, "likelihood", "attack")
+    if n < FEWEST_ATTACKED:
+        return None
+    scores = -np.concatenate([rng.permutation(nats)[:n] for nats in (train, holdout)])
+    members = np.arange(2 * n) < n
+    area, hits = auc(scores, members), hits_at_fpr(scores, members, rng)
+    return LossAttack(
+        auc=area.value,
+        auc_interval=area.interval(0.0, 1.0),
+        tpr=hits / n,
+        tpr_interval=rate_interval(hits, n_allowed(n), 0.95),
+        n_rows=2 * n,
+    )
 
 
 def _surprise(generator: TabularGenerator, rows: pa.Table, seed: int) -> FloatArray:

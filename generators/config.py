@@ -44,7 +44,7 @@ class TrainingConfig(Config):
     epochs: float = Field(default=14, gt=0)
     least_steps: int = Field(default=200, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=4e-3, gt=0)
     warmup_steps: int = Field(default=100, ge=1)
     weight_decay: float = Field(default=0.01, ge=0)
     clip_norm: float = Field(default=1.0, gt=0)

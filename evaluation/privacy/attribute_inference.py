@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..features import Frame
 from ..statistics import BoolArray, FloatArray, IntArray
 from ..threads import in_threads
-from .neighbours import BLOCK_CELLS, Points, Space, blocks_of
+from .space import BLOCK_CELLS, Points, Space, blocks_of
 
 TOLERANCE = 0.025
 """A number counts as inferred within this share of its 2.5-97.5 % range on either side."""

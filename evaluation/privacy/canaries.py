@@ -21,8 +21,9 @@ from ..statistics import BoolArray, Estimate, FloatArray, IntArray, auc
 from ..tables import UNMODELLED, Tables
 from ..wording import percent
 from .decisions import clopper_pearson, undecided, worst
-from .neighbours import Space, nearest
+from .neighbours import nearest
 from .records import RowKeys
+from .space import Space
 
 SOURCE = "Carlini et al. 2019, The Secret Sharer, arXiv:1802.08232; withheld canaries as control"
 REPRODUCED = Definition("canaries_reproduced", "privacy", 0.0, 1.0, SOURCE)

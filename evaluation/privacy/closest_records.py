@@ -160,6 +160,7 @@ def _decided(closer: dict[str, _Closer]) -> PrivacyTest:
         statistic=STATISTIC,
         value=everywhere.value,
         interval=everywhere.interval(Z_99),
+        p_value=everywhere.p_value,
         rule=RULE,
         reason=_reason(verdict, everywhere, min(near.values(), key=lambda each: each.p_value)),
         detection_limit=_detection_limit(everywhere, closest, FAIL_BELOW / len(near)),

@@ -14,10 +14,15 @@ from ..features import ROLES, Frames, Role
 from ..measurement import Measurement
 from ..metric import Definition
 from ..statistics import Estimate, FloatArray, IntArray
+from .decisions import clopper_pearson
 
 COPIES = Definition("exact_copies", "privacy", 0.0, 1.0, "share of synthetic rows equal to a train row, no holdout row")
 COPIES_P = Definition(
-    "exact_copies_p", "privacy", 1.0, 0.0, "one-sided p-value of the copies, train and holdout labels permuted"
+    "exact_copies_p",
+    "privacy",
+    1.0,
+    0.0,
+    "one-sided p-value of the copies, train and holdout labels permuted; its interval is that of so many permutations",
 )
 
 
@@ -54,8 +59,8 @@ class Occurrences:
         only_train, only_holdout = self.one_sided(train, holdout)
         return float(self.synthetic @ (only_train - only_holdout))
 
-    def p_value(self, n_permutations: int, rng: np.random.Generator, n_train: int, n_holdout: int) -> float:
-        """Return how often permuted labels of the original rows show at least this excess."""
+    def n_reached(self, n_permutations: int, rng: np.random.Generator, n_train: int, n_holdout: int) -> int:
+        """Return how many permutations of the original rows' labels show at least this excess."""
         members = np.repeat(np.arange(len(self.train)), self.train + self.holdout)
         rest = n_train + n_holdout - len(members)
         observed, reached = self.excess(self.train, self.holdout), 0
@@ -63,7 +68,7 @@ class Occurrences:
             n_drawn = int(rng.hypergeometric(n_train, n_holdout, len(members))) if rest else n_train
             drawn = np.bincount(rng.permutation(members)[:n_drawn], minlength=len(self.train))
             reached += self.excess(drawn, self.train + self.holdout - drawn) >= observed - 1e-9
-        return (1 + reached) / (1 + n_permutations)
+        return reached
 
 
 def exact_copies(
@@ -71,7 +76,8 @@ def exact_copies(
 ) -> tuple[Measurement, Measurement]:
     """Measure the share of synthetic rows that repeat train alone, and how rare it is if train is nothing special.
 
-    The ceiling is the share that repeats holdout alone: what chance does.
+    The ceiling is the share that repeats holdout alone: what chance does. A p-value is one half by chance in the mean,
+    and of rows copied from train the smallest that so many permutations can show.
     """
     rng = numpy_rng(seed, "privacy", "copies")
     n_train, n_holdout, n_rows = (getattr(frames, role).n_rows for role in ROLES)
@@ -79,6 +85,8 @@ def exact_copies(
     only_train, only_holdout = found.one_sided(found.train, found.holdout)
     repeated = found.synthetic * only_train / n_rows
     value = Estimate(float(repeated.sum()), repeated)  # each combination is met or missed as one
+    n_drawn = config.privacy.permutations
+    reached = found.n_reached(n_drawn, rng, n_train, n_holdout)
     copies = keys["train"][rng.integers(n_train, size=n_rows)]
     floor = occurrences(keys | {"synthetic": copies})
     return (
@@ -87,7 +95,10 @@ def exact_copies(
             ceiling=float(found.synthetic @ only_holdout) / n_rows,
             floor=float(floor.synthetic @ floor.one_sided(floor.train, floor.holdout)[0]) / n_rows,
         ),
-        COPIES_P.measured(found.p_value(config.privacy.permutations, rng, n_train, n_holdout), n_rows=n_rows),
+        COPIES_P.measured(
+            (1 + reached) / (1 + n_drawn), n_rows=n_rows, interval=clopper_pearson(reached, n_drawn),
+            ceiling=0.5, floor=1 / (1 + n_drawn),
+        ),
     )  # fmt: skip
 
 

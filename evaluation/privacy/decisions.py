@@ -52,6 +52,11 @@ def worst_first(parts: Sequence[TestPart]) -> tuple[TestPart, ...]:
     return tuple(sorted(parts, key=lambda part: (WORST_FIRST.index(part.verdict), part.p_value or 0.0)))
 
 
+def gravest(parts: Sequence[TestPart]) -> TestPart:
+    """Return the worst of the parts that have an interval: what stands for a test that p-values decide."""
+    return next(part for part in worst_first(parts) if part.interval is not None)
+
+
 def undecided(name: TestName, verdict: GateVerdict, *, statistic: str, rule: str, reason: str) -> PrivacyTest:
     """Return a test that measured nothing, with the reason."""
     return PrivacyTest(name=name, verdict=verdict, statistic=statistic, rule=rule, reason=reason)

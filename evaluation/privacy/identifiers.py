@@ -35,6 +35,7 @@ def judge_identifiers(frames: Frames) -> PrivacyTest:
         verdict=worst([part.verdict for part in parts]),
         statistic=STATISTIC,
         value=n_equal,
+        interval=(n_equal, n_equal),
         rule=RULE,
         reason=_reason(n_equal, len(columns)),
         detection_limit="A single equal cell is refused; a value that was changed by one character is not seen.",
@@ -57,7 +58,10 @@ def _part(column: Column, tables: Tables) -> TestPart:
         return TestPart(subject=column.name, statistic=statistic, value=0.0, verdict="PASS", note=note)
     equal = _n_equal(column, tables)
     verdict = "FAIL" if equal else "PASS"
-    return TestPart(subject=column.name, statistic=statistic, value=equal, verdict=verdict, note=column.kind)
+    return TestPart(
+        subject=column.name, statistic=statistic, value=equal, interval=(equal, equal), verdict=verdict,
+        note=f"{column.kind}; every cell was compared",
+    )  # fmt: skip
 
 
 def _n_equal(column: Column, tables: Tables) -> int:

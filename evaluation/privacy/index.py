@@ -6,7 +6,8 @@ import numpy as np
 
 from ..statistics import IntArray
 from ..threads import in_threads
-from .neighbours import BLOCK_CELLS, Float32Array, Nearest, Points, Space, blocks_of, two_nearest
+from .neighbours import Nearest
+from .space import BLOCK_CELLS, Float32Array, Points, Space, blocks_of
 
 CELLS, PROBED = 256, 32
 """Parts into which the reference rows are cut, and those that are looked through for each query."""
@@ -55,7 +56,7 @@ class Index:
     def _among(self, queries: Points, candidates: IntArray) -> tuple[Float32Array, Float32Array, IntArray]:
         distances = self._space.distances(queries, self._references.take(candidates))
         distances[candidates < 0] = np.inf  # fewer were found
-        first, second, place = two_nearest(distances)
+        first, second, place = _two_nearest(distances)
         return first, second, candidates[np.arange(len(place)), place]
 
 
@@ -64,3 +65,12 @@ def _embedded(points: Points) -> Float32Array:
     numeric = [0.5 * (points.ranks + points.places.clip(-1.0, 2.0))]
     corners = [0.5 * ((codes.astype(np.int64) + 1) % BUCKETS == np.arange(BUCKETS)[:, None]) for codes in points.codes]
     return np.ascontiguousarray(np.concatenate([*numeric, *corners]).T, dtype=np.float32)
+
+
+def _two_nearest(distances: Float32Array) -> tuple[Float32Array, Float32Array, IntArray]:
+    """Return the smallest and the second smallest number of every row, and the place of the smallest; overwrites it."""
+    every = np.arange(len(distances))
+    row = distances.argmin(axis=1)
+    first = distances[every, row]
+    distances[every, row] = np.inf
+    return first, distances.min(axis=1), row.astype(np.int64)

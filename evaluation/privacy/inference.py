@@ -16,11 +16,11 @@ from ..statistics import BoolArray, IntArray, Interval
 from ..wording import percent
 from .at_risk import MIN_AT_RISK, MIN_SYNTHETIC, Obstacle, obstacle, unique_records
 from .attribute_inference import chosen_secrets, guesses
-from .decisions import WORST_FIRST, too_few_rows, undecided
+from .decisions import REVIEW_BELOW, WORST_FIRST, too_few_rows, undecided
 from .linkability import linked
-from .neighbours import Space
 from .simultaneous import ALL_HOLD, corrected_level, excess_risk, judged, z
 from .singling_out import Isolation, by_one_column, by_several_columns
+from .space import Space
 
 SOURCE = "Article 29 Working Party 2014, Opinion 05/2014 (WP216), sec. 2.2; interval by Katz et al. 1978"
 ATTRIBUTE = Definition(
@@ -43,8 +43,8 @@ MAX_SINGLED = 20_000
 WORK = 3e10
 """Most cells compared in the search for neighbours, about half a minute of one core."""
 RULE = (
-    f"PASS: every 95 % interval ends at or below {LIMIT}, or, where the rows are too few to show that, no interval "
-    f"corrected for all comparisons begins above 0; "
+    f"PASS: every 95 % interval ends at or below {LIMIT}, or, where the rows are too few to show that, chance "
+    f"explains the largest with p >= {REVIEW_BELOW:g} (Bonferroni); "
     f"FAIL: an interval corrected for all comparisons begins above {LIMIT}"
 )
 NOT_LINKED = "No two groups of columns are declared that two parties might hold."

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..features import Frame
 from ..statistics import BoolArray, IntArray
-from .attacks.evidence import k_nearest
-from .neighbours import Space
+from .neighbours import k_nearest
+from .space import Space
 
 N_CANDIDATES = 5
 

@@ -19,9 +19,9 @@ from ..statistics import BoolArray, Estimate, FloatArray, IntArray, Interval, au
 from ..wording import percent
 from .at_risk import MIN_AT_RISK, MIN_SYNTHETIC, Obstacle, copied_share, obstacle, unique_records
 from .attacks import ATTACKS, Evidence
-from .decisions import WORST_FIRST, too_few_rows, undecided
-from .neighbours import Space
+from .decisions import REVIEW_BELOW, WORST_FIRST, too_few_rows, undecided
 from .simultaneous import ALL_HOLD, corrected_level, judged, z
+from .space import Space
 
 SOURCE = "Carlini et al. 2022, arXiv:2112.03570; attacks by van Breugel et al. 2023, arXiv:2302.12580, and others"
 TPR = Definition("membership_tpr", "privacy", 0.01, 1.0, f"largest over the attacks, at 1 % FPR; {ALL_HOLD}; {SOURCE}")
@@ -29,7 +29,6 @@ AUC = Definition("membership_auc", "privacy", 0.5, 1.0, f"largest over the attac
 
 FPR = 0.01
 MAX_ATTACKED = 5_000
-MAX_REFERENCE = 10_000
 WORK = 6e10
 """Most cells compared in the search for neighbours, about a minute of one core."""
 N_PERMUTATIONS = 10
@@ -41,8 +40,8 @@ model of any quality moves: pairs of cells of 16,000 train rows give .54 to .55.
 """
 RULE = (
     f"PASS: every 95 % interval ends at or below {TPR_PASS} (TPR at 1 % FPR) and {AUC_PASS} (AUC), or the rows cannot "
-    f"show it and no corrected interval begins above chance; FAIL: a corrected interval begins above {TPR_FAIL} or "
-    f"{AUC_FAIL}"
+    f"show it and chance explains the strongest with p >= {REVIEW_BELOW:g} (Bonferroni); "
+    f"FAIL: a corrected interval begins above {TPR_FAIL} or {AUC_FAIL}"
 )
 AT_FPR = "TPR at 1 % FPR"
 
@@ -151,11 +150,11 @@ def _halves(frames: Frames, members: IntArray, others: IntArray, rng: np.random.
     parts = np.array_split(rng.permutation(frames.holdout.n_rows), 2)
     unique = [part[np.isin(part, others)] for part in parts]
     n = min(_affordable(frames), *(len(part) for part in unique), len(members) // 2)
-    return [Half(members[i * n : (i + 1) * n], unique[i][:n], parts[1 - i][:MAX_REFERENCE]) for i in range(2)]
+    return [Half(members[i * n : (i + 1) * n], unique[i][:n], parts[1 - i]) for i in range(2)]
 
 
 def _affordable(frames: Frames) -> int:
-    n_rows = frames.synthetic.n_rows + min(MAX_REFERENCE, frames.holdout.n_rows // 2)
+    n_rows = frames.synthetic.n_rows + frames.holdout.n_rows // 2
     return max(MIN_AT_RISK, min(MAX_ATTACKED, int(WORK / (2 * max(n_rows * len(frames.features), 1))))) // 2
 
 

@@ -15,7 +15,8 @@ from ..metric import Definition, Findings
 from ..statistics import BoolArray, Estimate, FloatArray, IntArray, clustered, mean
 from .copies import COPIES, COPIES_P, exact_copies, row_keys
 from .index import Index
-from .neighbours import Nearest, Points, Space, nearest, nearest_distance
+from .neighbours import Nearest, nearest, nearest_distance
+from .space import Points, Space
 
 DCR = Definition(
     "dcr_share",
@@ -31,8 +32,8 @@ MIN_HOLDOUT = 500
 MIN_AT_RISK = 200
 MIN_QUERIES = 100
 FLOOR_QUERIES = 1_000
-MOST_COMPARED, MIN_AFFORDED = 2 * 10**9, 1_000
-"""Pairs of cells that a search compares: some seconds of one core."""
+MOST_COMPARED, MIN_AFFORDED = 2 * 10**10, 1_000
+"""Pairs of cells between queries and references: some ten seconds of one core where no box can be passed over."""
 TOO_COMMON = f"fewer than {MIN_AT_RISK} records, or {MIN_QUERIES} synthetic rows, are not common to both sides"
 
 
@@ -144,7 +145,7 @@ def search(frames: Frames, config: EvaluationConfig, *, seed: int) -> Searched:
         return Searched([], [])
     rng, keys = numpy_rng(seed, "privacy", "rows"), row_keys(frames)
     space = Space(frames.train.join(frames.holdout))
-    references = _references(frames, keys, space, config, rng)
+    references = _references(frames, keys, space, rng)
     most = config.privacy.queries if config.privacy.index else _affordable(references)
     drawn = rng.permutation(frames.synthetic.n_rows)[: min(config.privacy.queries, most)]
     queries = _located(space, frames.synthetic, keys["synthetic"], drawn)
@@ -191,14 +192,16 @@ def _nndr(found: list[Nearness], floor: list[Nearness]) -> Measurement:
     )
 
 
-def _references(
-    frames: Frames, keys: dict[Role, IntArray], space: Space, config: EvaluationConfig, rng: np.random.Generator
-) -> list[References]:
-    """Draw disjoint train subsets, each as large as the one set of holdout rows, so that neither side is denser."""
-    n_rows = min(frames.train.n_rows, frames.holdout.n_rows, config.privacy.references)
-    n_subsets = min(config.privacy.subsets, frames.train.n_rows // n_rows)
+def _references(frames: Frames, keys: dict[Role, IntArray], space: Space, rng: np.random.Generator) -> list[References]:
+    """Cut train into parts as large as holdout, so that neither side is denser; every row of both is a reference.
+
+    Where holdout is the larger table, a part of it as large as train is drawn. The last part of train is filled up with
+    rows of the others.
+    """
+    n_rows = min(frames.train.n_rows, frames.holdout.n_rows)
     chosen = rng.permutation(frames.holdout.n_rows)[:n_rows]
-    subsets = rng.permutation(frames.train.n_rows)[: n_subsets * n_rows].reshape(n_subsets, n_rows)
+    shuffled = rng.permutation(frames.train.n_rows)
+    subsets = np.resize(shuffled, (-(-len(shuffled) // n_rows), n_rows))
     holdout = _located(space, frames.holdout, keys["holdout"], _distinct(keys["holdout"], chosen))
     return [
         References(_located(space, frames.train, keys["train"], _distinct(keys["train"], subset)), holdout)

@@ -20,16 +20,18 @@ from .decisions import (
     combined,
     counted,
     excess_p,
+    gravest,
     too_few_rows,
     undecided,
     verdict_of,
     worst,
     worst_first,
 )
-from .neighbours import Space, nearest_distance
+from .neighbours import nearest_distance
 from .records import RowKeys, Singles
+from .space import Space
 
-STATISTIC = "p-value of repeated and approached outliers and members of small classes, combined"
+STATISTIC = "share of train members closer to a synthetic row than 95 % of the holdout members"
 RULE = f"PASS: p >= {REVIEW_BELOW:g}; FAIL: p < {FAIL_BELOW:g}"
 SOURCE = "outliers by the distance to a random sample (Sugiyama and Borgwardt 2013); exact under relabelling"
 OUTLIERS = "outliers"
@@ -200,12 +202,14 @@ def _decided(frames: Frames, groups: list[_Group]) -> PrivacyTest:
             verdict=verdict_of(p_value), note="Cauchy combination; the outliers count as much as all classes",
         )
     )  # fmt: skip
-    verdict = worst([part.verdict for part in parts])
+    verdict, found = worst([part.verdict for part in parts]), gravest(parts)
     return PrivacyTest(
         name="g5_outliers",
         verdict=verdict,
-        statistic=STATISTIC,
-        value=p_value,
+        statistic=f"{found.statistic}: {found.subject}",
+        value=found.value,
+        interval=found.interval,
+        p_value=p_value,
         rule=RULE,
         reason=_reason(p_value, verdict == "PASS", groups, p_values),
         detection_limit=_detection_limit(frames, groups[0], shares[0]),
@@ -218,9 +222,9 @@ def _part(group: _Group, p_value: float, share: float) -> TestPart:
     hits, n_train = group.true_positives()
     return TestPart(
         subject=group.name,
-        statistic="share of train members closer to a synthetic row than 95 % of the holdout members",
+        statistic=STATISTIC,
         value=hits / max(n_train, 1),
-        interval=clopper_pearson(hits, n_train) if n_train else None,
+        interval=clopper_pearson(hits, n_train) if n_train else (0.0, 1.0),
         p_value=p_value,
         verdict=verdict_of(min(1.0, p_value / share)),
         note=f"{group.singles.counts()}; 95 % interval",

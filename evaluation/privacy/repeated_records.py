@@ -16,6 +16,7 @@ from .decisions import (
     chance,
     combined,
     counted,
+    gravest,
     too_few_rows,
     undecided,
     verdict_of,
@@ -26,7 +27,7 @@ from .near_copies import TOLERANCES, near_singles
 from .records import RowKeys, Singles
 from .small_cells import MOST_ROUNDS, SMALL, SmallCells
 
-STATISTIC = "p-value of the repeated records, all ways of counting combined"
+STATISTIC = "repeated records only in train, at the size of holdout"
 RULE = (
     f"PASS: p >= {REVIEW_BELOW:g}; FAIL: p < {FAIL_BELOW:g}; at least REVIEW where whole rows of train "
     "and none of holdout are repeated"
@@ -110,12 +111,14 @@ def _decided(frames: Frames, ways: list[Way]) -> PrivacyTest:
             note="Cauchy combination of the ways of counting",
         )
     )  # fmt: skip
-    verdict = worst([part.verdict for part in parts])
+    verdict, found = worst([part.verdict for part in parts]), gravest(parts)
     return PrivacyTest(
         name="g1_copies",
         verdict=verdict,
-        statistic=STATISTIC,
-        value=p_value,
+        statistic=f"{found.statistic}: {found.subject}",
+        value=found.value,
+        interval=found.interval,
+        p_value=p_value,
         rule=RULE,
         reason=_reason(verdict, ways, p_values, p_value),
         detection_limit=_detection_limit(frames, ways),
@@ -126,14 +129,14 @@ def _decided(frames: Frames, ways: list[Way]) -> PrivacyTest:
 
 def _part(way: str, found: Singles | SmallCells, p_value: float, n_ways: int, share: float) -> TestPart:
     unmatched = way == WHOLE and isinstance(found, Singles) and found.train_hits > 0 and found.holdout_hits == 0
-    of = "repeated records only in train" if isinstance(found, Singles) else "synthetic rows that fall to train"
-    ends = found.train_hits_interval() if isinstance(found, Singles) else None
+    few = "synthetic rows that fall to train, at the size of holdout"
+    low, high = found.train_hits_interval()
     own: GateVerdict = worst([verdict_of(min(1.0, p_value * n_ways)), "REVIEW" if unmatched else "PASS"])
     return TestPart(
         subject=way,
-        statistic=f"{of}, at the size of holdout",
+        statistic=STATISTIC if isinstance(found, Singles) else few,
         value=found.train_hits * share,
-        interval=ends and (ends[0] * share, ends[1] * share),
+        interval=(low * share, high * share),
         p_value=p_value,
         verdict=own,
         note=found.counts(),

@@ -9,13 +9,16 @@ from scipy.stats import norm
 
 from ..report import GateVerdict, TestPart
 from ..statistics import Interval
+from .decisions import REVIEW_BELOW
 
 FAMILY_LEVEL = 0.95
+DOUBT_LEVEL = 1.0 - 2.0 * REVIEW_BELOW
+"""Of a two-sided interval that begins above chance by chance in as few honest tables as a p-value asks for a review."""
 ALL_HOLD = "intervals of all hold together with 95 % (Bonferroni)"
 
 
-def corrected_level(n_comparisons: int) -> float:
-    """Return the level at which each of several intervals must be taken for all to hold together with 95 %.
+def corrected_level(n_comparisons: int, together: float = FAMILY_LEVEL) -> float:
+    """Return the level at which each of several intervals must be taken for all to hold `together`.
 
     Source: Bonferroni; Dunn 1961, doi:10.1080/01621459.1961.10482090.
 
@@ -24,7 +27,7 @@ def corrected_level(n_comparisons: int) -> float:
         (0.95, 0.995)
 
     """
-    return 1.0 - (1.0 - FAMILY_LEVEL) / max(n_comparisons, 1)
+    return 1.0 - (1.0 - together) / max(n_comparisons, 1)
 
 
 def rows_suffice(by_chance: float, reach: float, *, chance: float, passes: float) -> bool:
@@ -64,8 +67,9 @@ def judged(
     To pass, the attack's own 95 % interval has to end at `passes` or below; that all attacks are harmless needs no
     correction, because a single doubtful one withholds it (Berger 1982, doi:10.1080/00401706.1982.10487790). Few rows
     do not show that of the largest of many attacks, however honest the table: where it would not pass with the largest
-    value that chance leaves it, it is enough that the interval corrected for all comparisons does not begin above
-    `chance`. To fail, it has to begin above `fails`: the largest of many is large by chance.
+    value that chance leaves it, it is enough that chance alone reaches it with p >= .01, corrected for all comparisons:
+    that the interval which says so does not begin above `chance`. To fail, the interval with which all hold together
+    has to begin above `fails`: the largest of many is large by chance.
 
     Args:
         subject: which attack.
@@ -90,8 +94,9 @@ def judged(
 
     """
     own, corrected = interval(FAMILY_LEVEL), interval(corrected_level(n_comparisons))
-    enough = rows_suffice(corrected[1] - value, own[1] - value, chance=chance, passes=passes)
-    harmless = own[1] <= passes or (not enough and corrected[0] <= chance)
+    doubtful = interval(corrected_level(n_comparisons, DOUBT_LEVEL))
+    enough = rows_suffice(doubtful[1] - value, own[1] - value, chance=chance, passes=passes)
+    harmless = own[1] <= passes or (not enough and doubtful[0] <= chance)
     verdict: GateVerdict = "FAIL" if corrected[0] > fails else "PASS" if harmless else "REVIEW"
     told = f"corrected interval {corrected[0]:.3f} to {corrected[1]:.3f}"
     note = f"{note}; {told}" if note else told

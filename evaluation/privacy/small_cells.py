@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from pipeline.seeds import numpy_rng
 
-from ..statistics import FloatArray, IntArray
+from ..statistics import Z_95, FloatArray, IntArray, Interval
 from .decisions import DRAWS_PER_PERMUTATION, relabelled_p
 from .records import Keys, RowKeys
 
@@ -68,6 +68,12 @@ class SmallCells:
     def train_hits(self) -> float:
         """How many synthetic rows fall to train."""
         return float(self._shares(self.synthetic)[: self.n_train].sum())
+
+    def train_hits_interval(self) -> Interval:
+        """Return the 95 % interval of these, from the spread of the train rows' shares."""
+        shares = self._shares(self.synthetic)[: self.n_train]
+        reach = Z_95 * float(np.sqrt(len(shares) * shares.var())) if len(shares) else 0.0
+        return max(self.train_hits - reach, 0.0), self.train_hits + reach
 
     def p_value(self) -> float:
         """Return how often relabelled rows put as many synthetic rows on train."""

@@ -17,8 +17,10 @@ from .decisions import (
     FAIL_BELOW,
     REVIEW_BELOW,
     chance,
+    clopper_pearson,
     combined,
     counted,
+    gravest,
     too_few_rows,
     undecided,
     verdict_of,
@@ -27,7 +29,7 @@ from .decisions import (
 )
 from .records import RowKeys, Singles
 
-STATISTIC = "p-value of the repeated single values, all columns combined"
+STATISTIC = "repeated single values of train, at the size of holdout"
 RULE = (
     f"PASS: p >= {REVIEW_BELOW:g} and no telling extreme of train repeated; FAIL: p < {FAIL_BELOW:g}, of single values "
     "or of the number of extremes"
@@ -182,12 +184,14 @@ def _decided(frames: Frames, columns: list[tuple[str, Singles]], extremes: list[
         )  # fmt: skip
     if extremes:
         parts.append(_all_extremes(extremes))
-    verdict = worst([part.verdict for part in parts])
+    verdict, found = worst([part.verdict for part in parts]), gravest(parts)
     return PrivacyTest(
         name="g2_value_support",
         verdict=verdict,
-        statistic=STATISTIC,
-        value=p_value,
+        statistic=f"{found.statistic}: {found.subject}",
+        value=found.value,
+        interval=found.interval,
+        p_value=p_value,
         rule=RULE,
         reason=_reason(verdict, p_value, columns, extremes),
         detection_limit=_detection_limit(frames, columns, extremes),
@@ -200,7 +204,7 @@ def _part(name: str, singles: Singles, p_value: float, verdict: GateVerdict, sha
     low, high = singles.train_hits_interval()
     return TestPart(
         subject=name,
-        statistic="repeated single values of train, at the size of holdout",
+        statistic=STATISTIC,
         value=singles.train_hits * share,
         interval=(low * share, high * share),
         p_value=p_value,
@@ -212,13 +216,16 @@ def _part(name: str, singles: Singles, p_value: float, verdict: GateVerdict, sha
 def _all_extremes(extremes: list[Extreme]) -> TestPart:
     """Return the extremes as one part: which of them came back would say that a value in the table is a person's."""
     p_value, n_repeated = _extremes_p(extremes), _n_repeated(extremes)
+    n_telling = sum(extreme.telling for extreme in extremes)
+    low, high = clopper_pearson(n_repeated, n_telling) if n_telling else (0.0, 0.0)
     return TestPart(
         subject="all extremes together",
         statistic=EXTREMES,
         value=n_repeated,
+        interval=(low * n_telling, high * n_telling),
         p_value=p_value,
         verdict=worst([verdict_of(p_value), "REVIEW" if n_repeated else "PASS"]),
-        note=f"of {counted(sum(extreme.telling for extreme in extremes), 'telling extreme')}",
+        note=f"of {counted(n_telling, 'telling extreme')}",
     )
 
 

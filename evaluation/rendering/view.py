@@ -44,6 +44,7 @@ class Decision:
     statistic: str
     value: float | None
     interval: Interval | None
+    p_value: float | None
     anchor: str
     on_privacy: bool
 
@@ -67,7 +68,7 @@ def _decision(gate: GateResult, test: PrivacyTest | None, family: Family | None)
     elsewhere = "privacy" if gate.name in PRIVACY_TESTS else "scorecard"
     return Decision(
         term(gate.metric).title, gate.verdict, gate.reason, gate.rule, test.statistic if test else "", gate.value,
-        gate.interval, anchor=test.name if test else elsewhere, on_privacy=on_privacy,
+        gate.interval, gate.p_value, anchor=test.name if test else elsewhere, on_privacy=on_privacy,
     )  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from evaluation.config import EvaluationConfig, PrivacyConfig
 from evaluation.privacy.closest_records import judge_nearest_records
 from evaluation.privacy.index import CANDIDATES, Index
 from evaluation.privacy.nearest_records import search
-from evaluation.privacy.neighbours import Points, Space, nearest
+from evaluation.privacy.neighbours import nearest
+from evaluation.privacy.space import Points, Space
 from tests.evaluation.mixed_table import bootstrap, draw, frames
 
 INDEXED = EvaluationConfig(privacy=PrivacyConfig(index=True))

@@ -13,9 +13,9 @@ from evaluation.measurement import Measured, Measurement, Unmeasured
 from evaluation.privacy.attribute_inference import chosen_secrets, guesses, tells
 from evaluation.privacy.inference import LIMIT, inference_test
 from evaluation.privacy.linkability import linked
-from evaluation.privacy.neighbours import Space
 from evaluation.privacy.simultaneous import excess_risk
 from evaluation.privacy.singling_out import by_one_column, by_several_columns
+from evaluation.privacy.space import Space
 from evaluation.report import PrivacyTest
 from evaluation.tables import Tables
 from pipeline.columns import Continuous, Integer

@@ -12,7 +12,6 @@ from evaluation.config import EvaluationConfig
 from evaluation.features import Frames, frames_of
 from evaluation.measurement import Measured, Measurement, Unmeasured
 from evaluation.privacy.attacks import ATTACKS, Evidence
-from evaluation.privacy.attacks.evidence import k_nearest
 from evaluation.privacy.attacks.histograms import bins
 from evaluation.privacy.membership import (
     AUC_FAIL,
@@ -26,8 +25,9 @@ from evaluation.privacy.membership import (
     n_allowed,
     rate_interval,
 )
-from evaluation.privacy.neighbours import Space
+from evaluation.privacy.neighbours import k_nearest
 from evaluation.privacy.simultaneous import judged
+from evaluation.privacy.space import Space
 from evaluation.report import PrivacyTest
 from evaluation.statistics import auc
 from evaluation.tables import Tables

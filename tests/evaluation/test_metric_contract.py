@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.stats import rankdata
 
 from evaluation.config import EvaluationConfig
 from evaluation.features import Frames, frames_of
@@ -50,6 +51,8 @@ KNOWN = {
 }  # fmt: skip
 BLIND = {"category_coverage", "range_coverage", "knn_recall", "density"}
 """Noise adds levels, extremes and spread: these see what is lost, not what is added, and density is noisy near 1."""
+WITH_SPREAD = {"density"}
+"""Of the blind ones, what narrower rows make better: they lie where original rows are dense."""
 
 
 def overall(findings: Findings) -> dict[str, Measured]:
@@ -131,6 +134,36 @@ def test_every_metric_gets_worse_with_corruption(family: str) -> None:
         assert values[-1] > values[0], (metric, values)
 
 
+def narrowed(lost: float) -> Frames:
+    """Return fresh rows without a share of them: those with the farthest numbers and the rarest levels."""
+    tables = frames(draw(1_500, 3), n_train=1_500, n_holdout=1_500)
+    odd = np.zeros(tables.synthetic.n_rows)
+    for index, feature in enumerate(tables.features):
+        if feature.categorical:
+            codes = tables.synthetic.codes(index)
+            odd = np.maximum(odd, 1.0 - np.bincount(codes)[codes] / len(codes))
+        else:
+            numbers = tables.synthetic.numbers(index)
+            odd = np.maximum(odd, np.abs(np.nan_to_num(rankdata(numbers, nan_policy="omit"), nan=750) / 750 - 1.0))
+    kept = np.argsort(odd)[: round((1.0 - lost) * len(odd))]
+    return Frames(tables.train, tables.holdout, tables.synthetic.take(kept), tables.target, tables.tables)
+
+
+@pytest.mark.parametrize("family", ["marginals", "joint"])
+def test_what_is_blind_to_noise_sees_what_is_lost(family: str) -> None:
+    found = [overall(EVERY[family](narrowed(lost), CONFIG, seed=0)) for lost in (0.0, 0.3, 0.6, 0.9)]
+    for metric in (BLIND - WITH_SPREAD) & KNOWN[family]:
+        values = [abs(each[metric].value - each[metric].best) for each in found]
+        assert (np.diff(values) > -1e-9).all(), (metric, values)
+        assert values[-1] > values[0] + 0.1, (metric, values)
+
+
+def test_density_falls_with_noise() -> None:
+    values = [overall(measure_joint(corrupted(share), CONFIG, seed=0))["density"].value for share in (0.0, 0.3, 0.6, 1)]
+    assert (np.diff(values) < 0.03).all(), values
+    assert values[-1] < 0.5 * values[0]
+
+
 RANKS = {"importance_agreement", "learner_agreement"}
 """Orders of four or five things: one that changes place with the next moves them by a tenth or more."""
 
@@ -164,6 +197,14 @@ def test_utility_gets_worse_with_corruption(of_use: dict[str, dict[tuple[str, st
             values = [signed * of_use[name][key].value for name in ("fresh", ".5", "1")]
             assert values == sorted(values, reverse=True), (key, values)
             assert values[0] > values[-1] + 0.02, (key, values)
+
+
+def test_agreement_about_what_matters_is_gone_with_dependence(
+    of_use: dict[str, dict[tuple[str, str], Measured]],
+) -> None:
+    """In the mean over the learners and targets: one order alone may be right by chance."""
+    found = {name: [m.value for m in each.values() if m.metric in RANKS] for name, each in of_use.items()}
+    assert np.mean(found["fresh"]) > np.mean(found["1"]) + 0.1
 
 
 MIXED = Schema(

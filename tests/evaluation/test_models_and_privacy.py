@@ -11,7 +11,7 @@ from evaluation.measurement import Measured, Unmeasured
 from evaluation.metric import Findings
 from evaluation.privacy.copies import exact_copies, row_keys
 from evaluation.privacy.nearest_records import measure_nearest_records
-from evaluation.privacy.neighbours import Space, nearest
+from evaluation.privacy.space import Space
 from evaluation.tables import Tables
 from evaluation.utility.downstream import measure_utility
 from pipeline.columns import Categorical, Continuous, Integer
@@ -169,17 +169,6 @@ def test_a_small_step_over_a_crowded_place_is_a_small_distance() -> None:
     space = Space(frame)
     points = space.place(frame)
     assert space.distances(points.take(np.array([0])), points.take(np.array([499])))[0, 0] < 0.01
-
-
-def test_nearest_neighbours_are_exact_across_blocks() -> None:
-    parts = frames(draw(300, 3))
-    space = Space(parts.train)
-    queries, references = space.place(parts.synthetic), space.place(parts.train)
-    whole = np.sort(space.distances(queries, references), axis=1)
-    found = nearest(space, queries, references, block_cells=7_000)
-    assert np.array_equal(found.first, whole[:, 0])
-    assert np.array_equal(found.second, whole[:, 1])
-    assert (found.row == space.distances(queries, references).argmin(axis=1)).all()
 
 
 @pytest.fixture(scope="module")

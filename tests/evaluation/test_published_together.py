@@ -55,8 +55,8 @@ def test_a_small_leak_repeated_nightly_passes_alone_and_fails_together() -> None
     assert together.reason.startswith(f"All {N_NIGHTS} published releases together: ")
     assert together.reason.endswith(f"This release alone would be {alone[-1].verdict}.")
     assert together.detection_limit.startswith(f"All {N_NIGHTS} published releases together: Verbatim copies")
-    assert together.value is not None
-    assert together.value < 1e-6
+    assert together.p_value is not None
+    assert together.p_value < 1e-6
 
 
 def test_a_leak_fails_on_the_night_that_makes_it_visible_and_on_every_later_one() -> None:

@@ -292,6 +292,18 @@ def test_the_likelihood_section_says_what_the_differences_mean() -> None:
     assert "2 of 3 latent units vary from row to row" in section
 
 
+def test_the_likelihood_section_says_whether_the_model_may_be_shared() -> None:
+    report = example_report()
+    assert "Share the table, and not the model" in likelihood_section(report)
+    assert report.likelihood is not None and report.likelihood.loss_attack is not None
+    guessing = {"auc_interval": (0.47, 0.55), "tpr_interval": (0.002, 0.03)}
+    harmless = report.likelihood.loss_attack.model_copy(update=guessing)
+    told = report.model_copy(update={"likelihood": report.likelihood.model_copy(update={"loss_attack": harmless})})
+    assert "guessing does as well" in likelihood_section(told)
+    none = report.model_copy(update={"likelihood": report.likelihood.model_copy(update={"loss_attack": None})})
+    assert "Who holds the model" not in likelihood_section(none)
+
+
 def test_columns_of_the_likelihood_come_farthest_from_what_is_expected_first_and_the_others_are_folded() -> None:
     section = likelihood_section(example_report(names=[f"column {i:02d}" for i in range(30)]))
     places = [section.index(f"column {i:02d}") for i in range(29, 4, -1)]

@@ -21,7 +21,8 @@ from pipeline.schema import Schema
 from tests import zoo
 from tests.evaluation.mixed_table import SCHEMA, bootstrap, draw, shuffle_columns, tables
 
-NOISY = ("importance_agreement", "learner_agreement", "augmentation_gain")  # of a few columns, learners and rows
+NOISY = ("importance_agreement", "learner_agreement", "augmentation_gain", "exact_copies_p")
+"""Of a few columns, learners and rows; and a p-value, which is small by chance now and then."""
 QUICK = EvaluationConfig(
     detection_folds=2,
     detection_rows=300,
@@ -59,14 +60,30 @@ def test_every_overall_number_has_its_scale_and_source(honest: Report) -> None:
         assert m.best != m.worst
         assert m.source
         assert m.n_rows > 0
-        if m.metric == "exact_copies_p":  # a p-value is its own yardstick
-            continue
         assert m.ceiling is not None, m.metric
         assert m.floor is not None, m.metric
         assert m.interval is not None, m.metric
         assert m.interval[0] <= m.value <= m.interval[1], m.metric
         if m.metric not in NOISY:
             assert abs(m.value - m.ceiling) < abs(m.value - m.floor), m.metric
+
+
+def test_every_gate_has_a_statistic_with_an_interval_and_a_reason(honest: Report) -> None:
+    keyed = Schema(columns=(*SCHEMA.columns, Identifier(name="key", arrow="string")))
+    parts = [
+        table.append_column("key", pa.array([f"{role}{i}" for i in range(len(table))]))
+        for role, table in {"t": draw(1_500, 1), "h": draw(1_000, 2), "s": draw(1_500, 3)}.items()
+    ]
+    for report in (honest, evaluate(Tables(keyed, *parts, "member"), QUICK, seed=0)):
+        judged = [gate for gate in report.gates if gate.verdict != "NOT APPLICABLE"]
+        assert len(judged) >= 11
+        for gate in judged:
+            assert gate.statistic and gate.reason and gate.rule, gate.name
+            assert gate.value is not None and gate.interval is not None, gate.name
+            assert gate.interval[0] <= gate.value <= gate.interval[1], gate.name
+        by_chance = {gate.name for gate in judged if gate.p_value is not None}
+        assert by_chance == {"g1_copies", "g2_value_support", "g3_nearest_records", "g5_outliers"}
+    assert "g0_identifiers" in {gate.name for gate in judged}
 
 
 def test_copies_fail_on_privacy_and_shuffled_columns_on_quality() -> None:

@@ -52,6 +52,36 @@ def test_rows_of_another_law_show_as_overconfidence():
     assert found.overconfidence.interval[0] > 0 and found.overfitting.interval[0] > 0
 
 
+def test_the_loss_attack_guesses_where_the_model_owes_nothing_to_single_rows():
+    train, holdout = coins(3000, 0), coins(3000, 1)
+    attack = likelihood(generator_config("independent"), train, holdout, train).loss_attack
+    assert attack.n_rows == 1000
+    assert attack.auc_interval[0] < 0.5 < attack.auc_interval[1]
+    assert attack.tpr_interval[0] < 0.01 < attack.tpr_interval[1]
+
+
+def test_the_loss_attack_finds_the_rows_that_a_model_has_learned_by_heart():
+    train, holdout = coins(150, 0), coins(3000, 1)
+    learned = FlowMatchingConfig(
+        members=1,
+        width=64,
+        dropout=0.0,
+        training=TrainingConfig(steps=400, learning_rate=0.01, validation_fraction=0.1, n_validations=1, ema_decay=0.9),
+    )
+    attack = likelihood(learned, train, holdout, train).loss_attack
+    assert attack.n_rows == 300
+    assert attack.auc_interval[0] > 0.5
+
+
+def test_only_records_unlike_all_others_are_attacked():
+    train = coins(2000, 0)
+    shared = pa.concat_tables([train.slice(0, 1850), coins(150, 1)])
+    attack = likelihood(generator_config("independent"), train, shared, train).loss_attack
+    assert attack is None  # of 500 drawn rows of either table, some 40 are its own alone
+    table = train.select(["coin"])
+    assert likelihood(generator_config("independent"), table, table, table).loss_attack is None
+
+
 def test_rows_that_the_model_takes_for_impossible_are_counted_and_left_out():
     train = pa.table({"coin": ["head", "tail"] * 100})
     edge = pa.table({"coin": ["head"] * 150 + ["edge"] * 50})

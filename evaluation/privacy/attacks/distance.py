@@ -8,8 +8,9 @@ from pipeline.seeds import numpy_rng
 
 from ...references import subsample
 from ...statistics import FloatArray
-from ..neighbours import Float32Array
-from .evidence import N_NEIGHBOURS, Evidence, k_nearest
+from ..neighbours import k_nearest
+from ..space import Float32Array
+from .evidence import N_NEIGHBOURS, Evidence
 
 NEAR = 1e-4
 """Added to every distance before a ratio is taken: below one step of one column, and finite where a copy lies at 0."""

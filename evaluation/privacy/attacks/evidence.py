@@ -5,38 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from ...features import Frame
-from ...statistics import FloatArray, IntArray
-from ..neighbours import Float32Array, Points, Space, in_blocks
+from ...statistics import FloatArray
+from ..neighbours import Neighbours, k_nearest
+from ..space import Space
 
 N_NEIGHBOURS = 10
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """The nearest rows of every query, nearest first: distances and rows, each **(n_queries, k)**."""
-
-    distances: Float32Array
-    rows: IntArray
-
-
-def k_nearest(space: Space, queries: Points, references: Points, k: int) -> Neighbours:
-    """Search the `k` nearest reference rows exactly, or all where there are fewer, block by block."""
-    blocks = in_blocks(space, queries, references, lambda distances: _k_smallest(distances, k))
-    return Neighbours(np.concatenate([d for d, _ in blocks]), np.concatenate([r for _, r in blocks]))
-
-
-def _k_smallest(distances: Float32Array, k: int) -> tuple[Float32Array, IntArray]:
-    rows = np.argpartition(distances, k - 1, axis=1)[:, :k] if k < distances.shape[1] else _every_row(distances)
-    found = np.take_along_axis(distances, rows, axis=1)
-    order = np.argsort(found, axis=1, kind="stable")
-    return np.take_along_axis(found, order, axis=1), np.take_along_axis(rows, order, axis=1).astype(np.int64)
-
-
-def _every_row(distances: Float32Array) -> IntArray:
-    return np.tile(np.arange(distances.shape[1]), (len(distances), 1))
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,11 @@ class Boxes:
         self._place_ends = _ends([box.points.places for box in self._boxes])
         self._levels = np.stack([np.bitwise_or.reduce(_bits(box.points.codes), axis=1) for box in self._boxes], axis=1)
 
+    @property
+    def references(self) -> Points:
+        """All reference rows."""
+        return self._all.points
+
     def nearest(self, queries: Points, k: int) -> tuple[Float32Array, IntArray]:
         """Return the distances and places of the `k` nearest references, or of all where there are fewer.
 

@@ -13,9 +13,10 @@ from ..features import Frame, Frames, Role
 from ..measurement import Measurement
 from ..metric import Definition, Findings
 from ..statistics import BoolArray, Estimate, FloatArray, IntArray, clustered, mean
+from .boxes import Boxes
 from .copies import COPIES, COPIES_P, exact_copies, row_keys
 from .index import Index
-from .neighbours import Nearest, nearest, nearest_distance
+from .neighbours import Nearest, Neighbours, k_nearest, two_nearest
 from .space import Points, Space
 
 DCR = Definition(
@@ -31,6 +32,8 @@ ALL = (DCR, NNDR, COPIES, COPIES_P)
 MIN_HOLDOUT = 500
 MIN_AT_RISK = 200
 MIN_QUERIES = 100
+SPARE = 8
+"""Nearest holdout rows that are searched for all pairs of references at once: mostly, two of them count for a pair."""
 FLOOR_QUERIES = 1_000
 MOST_COMPARED, MIN_AFFORDED = 2 * 10**10, 1_000
 """Pairs of cells between queries and references: some ten seconds of one core where no box can be passed over."""
@@ -150,10 +153,15 @@ def search(frames: Frames, config: EvaluationConfig, *, seed: int) -> Searched:
     drawn = rng.permutation(frames.synthetic.n_rows)[: min(config.privacy.queries, most)]
     queries = _located(space, frames.synthetic, keys["synthetic"], drawn)
     copies = _located(space, frames.train, keys["train"], rng.integers(frames.train.n_rows, size=FLOOR_QUERIES))
-    return Searched(
-        [_nearness(space, queries, pair, indexed=config.privacy.index) for pair in references],
-        [_nearness(space, copies, pair) for pair in references],
-    )
+    # All pairs have the holdout rows in common, so that these are searched once.
+    of_copies = k_nearest(space, copies.points, references[0].holdout.points, SPARE)
+    of_queries = None if config.privacy.index else k_nearest(space, queries.points, references[0].holdout.points, SPARE)
+    found = Searched([], [])
+    for each in references:
+        pair = _Pair(space, each) if each.n_at_risk() >= MIN_AT_RISK else None
+        found.synthetic.append(pair.nearness(queries, of_queries) if pair else None)
+        found.copies.append(pair.nearness(copies, of_copies) if pair else None)
+    return found
 
 
 def _affordable(references: list[References]) -> int:
@@ -218,28 +226,44 @@ def _located(space: Space, frame: Frame, keys: IntArray, rows: IntArray) -> Loca
     return Located(space.place(frame.take(rows)), keys[rows])
 
 
-def _nearness(space: Space, queries: Located, references: References, *, indexed: bool = False) -> Nearness | None:
-    """Compare the nearest rows of either side, or return None where there are too few.
+class _Pair:
+    """One pair of references, without the combinations that both sides have: they point to nobody."""
 
-    Combinations common to both sides count neither as queries nor as references. Queries that share a nearest row are
-    not independent.
-    """
-    common = references.common
-    asked = queries.but(common)
-    if references.n_at_risk() < MIN_AT_RISK or len(asked) < MIN_QUERIES:
-        return None
-    train, holdout = references.train.but(common), references.holdout.but(common)
-    sample = holdout.take(np.linspace(0, len(holdout) - 1, min(len(holdout), FLOOR_QUERIES)).astype(np.int64))
-    near_train, near_holdout = (
-        Index(space, rows).nearest(asked) if indexed else nearest(space, asked, rows) for rows in (train, holdout)
-    )
-    return Nearness(
-        near_train,
-        near_holdout,
-        len(train),
-        len(holdout),
-        nearest_distance(space, sample, train),
-    )
+    def __init__(self, space: Space, references: References) -> None:
+        self._space, self._holdout, self._common = space, references.holdout, references.common
+        self._kept = np.flatnonzero(~np.isin(references.holdout.keys, self._common))
+        self._train = Boxes(space, references.train.but(self._common))
+        sampled = self._kept[np.linspace(0, len(self._kept) - 1, min(len(self._kept), FLOOR_QUERIES)).astype(np.int64)]
+        self._holdout_to_train = self._train.nearest(references.holdout.points.take(sampled), 1)[0][:, 0]
+
+    def nearness(self, queries: Located, holdout: Neighbours | None) -> Nearness | None:
+        """Compare the nearest rows of either side, or return None where too few queries are not common to both.
+
+        Queries that share a nearest row are not independent. Where `holdout`, the nearest of all holdout rows, is not
+        given, an index searches both sides.
+        """
+        asking = np.flatnonzero(~np.isin(queries.keys, self._common))
+        if len(asking) < MIN_QUERIES:
+            return None
+        asked, kept = queries.points.take(asking), self._holdout.points.take(self._kept)
+        if holdout is None:
+            near = Index(self._space, self._train.references).nearest(asked), Index(self._space, kept).nearest(asked)
+        else:
+            near = two_nearest(self._train, asked), self._but_common(asked, holdout.take(asking))
+        return Nearness(*near, len(self._train.references), len(kept), self._holdout_to_train.astype(np.float64))
+
+    def _but_common(self, asked: Points, found: Neighbours) -> Nearest:
+        """Return the two nearest holdout rows that count: of those found if two are among them, else searched again."""
+        place = np.full(len(self._holdout.keys), -1)
+        place[self._kept] = np.arange(len(self._kept))
+        rows = place[found.rows]
+        two = np.argsort(rows < 0, axis=1, kind="stable")[:, :2]
+        distances, rows = np.take_along_axis(found.distances, two, axis=1), np.take_along_axis(rows, two, axis=1)
+        again = np.flatnonzero((rows < 0).any(axis=1))
+        if len(again):
+            counting = Boxes(self._space, self._holdout.points.take(self._kept))
+            distances[again], rows[again] = counting.nearest(asked.take(again), 2)
+        return Nearest(distances[:, 0], distances[:, 1], rows[:, 0])
 
 
 def _value(estimates: list[Estimate]) -> float:

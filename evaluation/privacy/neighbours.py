@@ -31,6 +31,10 @@ class Neighbours:
     distances: Float32Array
     rows: IntArray
 
+    def take(self, queries: IntArray) -> Neighbours:
+        """Return those of the given queries."""
+        return Neighbours(self.distances[queries], self.rows[queries])
+
 
 def k_nearest(space: Space, queries: Points, references: Points, k: int) -> Neighbours:
     """Search the `k` nearest reference rows exactly, or all where there are fewer."""
@@ -39,8 +43,13 @@ def k_nearest(space: Space, queries: Points, references: Points, k: int) -> Neig
 
 def nearest(space: Space, queries: Points, references: Points) -> Nearest:
     """Search the two nearest of at least two reference rows exactly."""
-    found = k_nearest(space, queries, references, 2)
-    return Nearest(found.distances[:, 0], found.distances[:, 1], found.rows[:, 0])
+    return two_nearest(Boxes(space, references), queries)
+
+
+def two_nearest(references: Boxes, queries: Points) -> Nearest:
+    """Search the same among rows that have been cut into boxes already."""
+    distances, rows = references.nearest(queries, 2)
+    return Nearest(distances[:, 0], distances[:, 1], rows[:, 0])
 
 
 def nearest_distance(space: Space, queries: Points, references: Points, k: int = 1) -> FloatArray:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from evaluation.config import EvaluationConfig, PrivacyConfig
@@ -9,13 +10,16 @@ from evaluation.features import Frames, frames_of
 from evaluation.fidelity.detection import measure_detection
 from evaluation.measurement import Measured, Unmeasured
 from evaluation.metric import Findings
+from evaluation.privacy import nearest_records
 from evaluation.privacy.copies import exact_copies, row_keys
 from evaluation.privacy.nearest_records import measure_nearest_records
 from evaluation.privacy.space import Space
 from evaluation.tables import Tables
 from evaluation.utility.downstream import measure_utility
 from pipeline.columns import Categorical, Continuous, Integer
+from pipeline.inference import infer
 from pipeline.schema import Schema
+from pipeline.seeds import numpy_rng
 from tests.evaluation.mixed_table import bootstrap, draw, frames, reorder, shuffle_columns
 
 CONFIG = EvaluationConfig(detection_folds=3)
@@ -169,6 +173,37 @@ def test_a_small_step_over_a_crowded_place_is_a_small_distance() -> None:
     space = Space(frame)
     points = space.place(frame)
     assert space.distances(points.take(np.array([0])), points.take(np.array([499])))[0, 0] < 0.01
+
+
+@pytest.mark.parametrize("spare", [2, 8])
+def test_each_pair_of_references_leaves_out_what_its_sides_have_in_common(
+    spare: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Holdout is searched once for all pairs; what a pair may count is as if it had been searched for it alone."""
+    monkeypatch.setattr(nearest_records, "SPARE", spare)
+    coarse = [
+        table.set_column(0, "income", pc.round(table["income"], 2)) for table in (draw(1_500, s) for s in (1, 2, 3))
+    ]
+    coarse = [table.select(["income", "visits", "city", "member"]) for table in coarse]
+    parts = frames_of(Tables(infer(coarse[0]), coarse[0], coarse[1].slice(0, 600), coarse[2]))
+    found = nearest_records.search(parts, CONFIG, seed=0)
+    rng, keys = numpy_rng(0, "privacy", "rows"), row_keys(parts)
+    space = Space(parts.train.join(parts.holdout))
+    pairs = nearest_records._references(parts, keys, space, rng)
+    drawn = rng.permutation(parts.synthetic.n_rows)
+    assert len(pairs) == len(found.synthetic) == 3
+    assert sorted(np.unique(np.concatenate([pair.train.keys for pair in pairs]))) == sorted(np.unique(keys["train"]))
+    for pair, near in zip(pairs, found.synthetic, strict=True):
+        assert near is not None
+        common = np.intersect1d(pair.train.keys, pair.holdout.keys)
+        assert len(common) > 50
+        asking = drawn[~np.isin(keys["synthetic"][drawn], common)]
+        asked = space.place(parts.synthetic.take(asking))
+        for side, own in ((near.train, pair.train), (near.holdout, pair.holdout)):
+            distances = space.distances(asked, own.points.take(np.flatnonzero(~np.isin(own.keys, common))))
+            assert np.array_equal(side.first, distances.min(axis=1))
+            assert np.array_equal(side.second, np.sort(distances, axis=1)[:, 1])
+            assert np.array_equal(side.row, distances.argmin(axis=1))
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -46,12 +47,25 @@ class Occurrences:
     train_weight: float
     holdout_weight: float
 
+    @cached_property
+    def _none_of_train(self) -> FloatArray:
+        """The chance that of 0, 1, 2, ... train rows none stays."""
+        return np.asarray((1.0 - self.train_weight) ** np.arange(self._most + 1))
+
+    @cached_property
+    def _none_of_holdout(self) -> FloatArray:
+        return np.asarray((1.0 - self.holdout_weight) ** np.arange(self._most + 1))
+
+    @property
+    def _most(self) -> int:
+        return int((self.train + self.holdout).max(initial=0))
+
     def one_sided(self, train: IntArray, holdout: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return the chance that a combination is met only in train, and only in holdout, at equal numbers of rows.
 
         The larger side is thinned to the size of the smaller one: of t rows at least one stays with 1 - (1 - w)^t.
         """
-        no_train, no_holdout = (1.0 - self.train_weight) ** train, (1.0 - self.holdout_weight) ** holdout
+        no_train, no_holdout = self._none_of_train[train], self._none_of_holdout[holdout]
         return (1.0 - no_train) * no_holdout, no_train * (1.0 - no_holdout)
 
     def excess(self, train: IntArray, holdout: IntArray) -> float:
@@ -61,14 +75,17 @@ class Occurrences:
 
     def n_reached(self, n_permutations: int, rng: np.random.Generator, n_train: int, n_holdout: int) -> int:
         """Return how many permutations of the original rows' labels show at least this excess."""
-        members = np.repeat(np.arange(len(self.train)), self.train + self.holdout)
-        rest = n_train + n_holdout - len(members)
+        rows = self.train + self.holdout
+        labels, first = np.zeros(int(rows.sum()), dtype=np.int64), np.cumsum(rows) - rows
+        rest = n_train + n_holdout - len(labels)
         observed, reached = self.excess(self.train, self.holdout), 0
-        for _ in range(n_permutations):
-            n_drawn = int(rng.hypergeometric(n_train, n_holdout, len(members))) if rest else n_train
-            drawn = np.bincount(rng.permutation(members)[:n_drawn], minlength=len(self.train))
-            reached += self.excess(drawn, self.train + self.holdout - drawn) >= observed - 1e-9
-        return reached
+        for _ in range(n_permutations if len(rows) else 0):
+            labels[:] = 0
+            labels[: int(rng.hypergeometric(n_train, n_holdout, len(labels))) if rest else n_train] = 1
+            rng.shuffle(labels)
+            drawn = np.add.reduceat(labels, first)
+            reached += self.excess(drawn, rows - drawn) >= observed - 1e-9
+        return reached if len(rows) else n_permutations
 
 
 def exact_copies(

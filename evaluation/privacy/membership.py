@@ -19,6 +19,7 @@ from ..statistics import BoolArray, Estimate, FloatArray, IntArray, Interval, au
 from ..wording import percent
 from .at_risk import MIN_AT_RISK, MIN_SYNTHETIC, Obstacle, copied_share, obstacle, unique_records
 from .attacks import ATTACKS, Evidence
+from .boxes import Boxes
 from .decisions import REVIEW_BELOW, WORST_FIRST, too_few_rows, undecided
 from .simultaneous import ALL_HOLD, corrected_level, judged, z
 from .space import Space
@@ -165,12 +166,13 @@ def _reason(frames: Frames) -> str:
 
 def _attacked(frames: Frames, halves: list[Half], seed: int) -> list[Attacked]:
     space = Space(frames.train.join(frames.holdout))
-    return [_turn(frames, space, half, seed) for half in halves]
+    cut = Boxes(space, space.place(frames.synthetic))
+    return [_turn(frames, space, cut, half, seed) for half in halves]
 
 
-def _turn(frames: Frames, space: Space, half: Half, seed: int) -> Attacked:
+def _turn(frames: Frames, space: Space, cut: Boxes, half: Half, seed: int) -> Attacked:
     records: Frame = frames.train.take(half.train).join(frames.holdout.take(half.holdout))
-    evidence = Evidence.gather(records, frames.synthetic, frames.holdout.take(half.reference), space)
+    evidence = Evidence.gather(records, frames.synthetic, frames.holdout.take(half.reference), space, cut)
     scores = {name: attack(evidence, seed) for name, attack in ATTACKS.items()}
     return Attacked(scores, np.arange(records.n_rows) < len(half.train))
 

@@ -12,6 +12,7 @@ from pipeline.seeds import numpy_rng
 from ..features import Frame, Frames
 from ..report import PrivacyTest, TestPart
 from ..statistics import BoolArray, FloatArray, IntArray
+from .boxes import Boxes
 from .decisions import (
     FAIL_BELOW,
     REVIEW_BELOW,
@@ -122,7 +123,7 @@ class _Members:
         self._real = frames.train.join(frames.holdout)
         self._space = Space(self._real)
         self._points = self._space.place(self._real)
-        self._synthetic = self._space.place(near)
+        self._synthetic = Boxes(self._space, self._space.place(near))
         self._outlyingness = self._distance_to_sample()
 
     def examined(self) -> list[_Group]:
@@ -134,7 +135,8 @@ class _Members:
 
     def _affordable(self, n_groups: int) -> int:
         """Return how many members of each group to search: among many synthetic rows fewer."""
-        return MOST_COMPARED // (max(n_groups, 1) * len(self._synthetic) * self._synthetic.n_columns)
+        synthetic = self._synthetic.references
+        return MOST_COMPARED // (max(n_groups, 1) * len(synthetic) * synthetic.n_columns)
 
     def _distance_to_sample(self) -> FloatArray:
         """Return for every record the mean distance to its five nearest sampled rows; a row does not see itself."""
@@ -183,7 +185,7 @@ class _Members:
         places = self._rng.permutation(np.flatnonzero(members))
         searched = places[:most]
         rows = self._singles.rows[searched]
-        distance = nearest_distance(self._space, self._points.take(rows), self._synthetic)
+        distance = self._synthetic.nearest(self._points.take(rows), 1)[0][:, 0].astype(np.float64)
         own = np.maximum(self._outlyingness[searched], 1e-12)
         order = np.argsort(distance / own, kind="stable")  # the members are shuffled, so ties fall at random
         singles = Singles(self._singles.rows[places], self._singles.repeated[places], self._singles.n_train_rows)

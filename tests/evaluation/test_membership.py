@@ -13,6 +13,7 @@ from evaluation.features import Frames, frames_of
 from evaluation.measurement import Measured, Measurement, Unmeasured
 from evaluation.privacy.attacks import ATTACKS, Evidence
 from evaluation.privacy.attacks.histograms import bins
+from evaluation.privacy.boxes import Boxes
 from evaluation.privacy.membership import (
     AUC_FAIL,
     AUC_PASS,
@@ -147,7 +148,8 @@ def bootstrapped() -> tuple[Evidence, np.ndarray]:
     train, others = found.train.take(np.arange(500)), found.holdout.take(np.arange(500))
     reference = found.holdout.take(np.arange(500, 1_000))
     space = Space(found.train.join(found.holdout))
-    evidence = Evidence.gather(train.join(others), found.synthetic, reference, space)
+    cut = Boxes(space, space.place(found.synthetic))
+    evidence = Evidence.gather(train.join(others), found.synthetic, reference, space, cut)
     return evidence, np.arange(1_000) < 500
 
 

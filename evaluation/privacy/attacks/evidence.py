@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...features import Frame
 from ...statistics import FloatArray
+from ..boxes import Boxes
 from ..neighbours import Neighbours, k_nearest
 from ..space import Space
 
@@ -35,11 +36,12 @@ class Evidence:
     in_reference: Neighbours
 
     @classmethod
-    def gather(cls, attacked: Frame, synthetic: Frame, reference: Frame, space: Space) -> Evidence:
-        """Search the neighbours that several attacks share."""
+    def gather(cls, attacked: Frame, synthetic: Frame, reference: Frame, space: Space, cut: Boxes) -> Evidence:
+        """Search the neighbours that several attacks share; `cut` are the synthetic rows in boxes."""
         places = space.place(attacked)
-        near = [k_nearest(space, places, space.place(rows), N_NEIGHBOURS) for rows in (synthetic, reference)]
-        return cls(attacked, synthetic, reference, space, *near)
+        in_synthetic = Neighbours(*cut.nearest(places, N_NEIGHBOURS))
+        in_reference = k_nearest(space, places, space.place(reference), N_NEIGHBOURS)
+        return cls(attacked, synthetic, reference, space, in_synthetic, in_reference)
 
 
 Attack = Callable[[Evidence, int], FloatArray]

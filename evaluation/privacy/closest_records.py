@@ -217,7 +217,7 @@ def _reason(verdict: GateVerdict, everywhere: _Closer, closest: _Closer) -> str:
         f"{everywhere.value:.1%} of the synthetic rows lie nearer to train than to as many holdout rows, "
         f"and {closest.value:.1%} of the {closest.n_queries:,} that stand out most by their nearness"
     )
-    p_values = f"p = {chance(everywhere.p_value)} and {chance(closest.p_value)}"
+    p_values = f"{chance(everywhere.p_value)} and {chance(closest.p_value)}"
     if verdict == "PASS":
         return f"{found}; chance explains both ({p_values})."
     return f"{found} ({p_values}); 50 % is what rows show that owe nothing to single train rows."

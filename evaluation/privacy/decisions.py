@@ -191,7 +191,7 @@ def chance(p_value: float) -> str:
 
     Example:
         >>> chance(0.25), chance(0.004), chance(1e-9)
-        ('0.25', '0.004', 'less than 0.0001')
+        ('p = 0.25', 'p = 0.004', 'p < 0.0001')
 
     """
-    return f"{p_value:.2g}" if p_value >= 1e-4 else "less than 0.0001"
+    return f"p = {p_value:.2g}" if p_value >= 1e-4 else "p < 0.0001"

@@ -236,12 +236,12 @@ def _part(group: _Group, p_value: float, share: float) -> TestPart:
 def _reason(p_value: float, passes: bool, groups: list[_Group], p_values: list[float]) -> str:
     if passes:
         told = f"Outliers and the members of {counted(len(groups) - 1, 'group')} of small classes"
-        return f"{told} are repeated or approached no more if they are train's (p = {chance(p_value)})."
+        return f"{told} are repeated or approached no more if they are train's ({chance(p_value)})."
     group = groups[int(np.argmin(p_values))]
     hits, n_train = group.true_positives()
     return (
         f"Among {group.name}, train's records are singled out: {group.singles.counts()}; {hits / max(n_train, 1):.1%} "
-        f"of train's lie closer to a synthetic row than 95 % of holdout's (p = {chance(p_value)})."
+        f"of train's lie closer to a synthetic row than 95 % of holdout's ({chance(p_value)})."
     )
 
 

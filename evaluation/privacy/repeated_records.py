@@ -146,11 +146,11 @@ def _part(way: str, found: Singles | SmallCells, p_value: float, n_ways: int, sh
 def _reason(verdict: GateVerdict, ways: list[Way], p_values: list[float], p_value: float) -> str:
     found = _told(*ways[0])
     if verdict == "PASS":
-        return f"{found} Chance explains this and every other way of counting (p = {chance(p_value)})."
+        return f"{found} Chance explains this and every other way of counting ({chance(p_value)})."
     if p_value >= REVIEW_BELOW:
         return f"{found} That may be chance, but a repeated record of train should be looked at before release."
     told = _told(*min(zip(p_values, ways, strict=True), key=lambda pair: pair[0])[1])
-    return f"{told} The generator repeats records that it saw; chance alone does so with p = {chance(p_value)}."
+    return f"{told} The generator repeats records that it saw; chance alone does so with {chance(p_value)}."
 
 
 def _told(way: str, found: Singles | SmallCells) -> str:

@@ -236,12 +236,12 @@ def _n_repeated(extremes: list[Extreme]) -> int:
 
 def _reason(verdict: GateVerdict, p_value: float, columns: list[tuple[str, Singles]], extremes: list[Extreme]) -> str:
     if verdict == "PASS":
-        return f"Single values of train are repeated no more than those of holdout (p = {chance(p_value)})."
+        return f"Single values of train are repeated no more than those of holdout ({chance(p_value)})."
     n_repeated = _n_repeated(extremes)
     comes = "comes" if n_repeated == 1 else "come"
     told = f"{counted(n_repeated, 'single extreme')} of train {comes} back. " if n_repeated else ""
     if p_value >= REVIEW_BELOW:
-        return f"{told}Chance repeats as many with p = {chance(_extremes_p(extremes))}."
+        return f"{told}Chance repeats as many with {chance(_extremes_p(extremes))}."
     name, singles = min(columns, key=lambda column: column[1].p_value())
     return f'{told}Values that one row alone holds come back, most of all in "{name}": {singles.counts()}.'
 

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
-from typing import TypeVar
-
-from pipeline.cores import n_workers
 
 from ..config import EvaluationConfig
 from ..features import Frames
 from ..metric import Findings
-from ..report import PrivacyTest
 from .closest_records import judge_nearest_records
 from .identifiers import judge_identifiers
 from .inference import inference_test
@@ -23,9 +16,6 @@ from .outliers import judge_outliers
 from .repeated_records import judge_copies
 from .together import Together
 from .value_support import judge_value_support
-
-One = TypeVar("One")
-Other = TypeVar("Other")
 
 
 def measure_records(frames: Frames, config: EvaluationConfig, *, seed: int) -> Findings:
@@ -51,8 +41,10 @@ def measure_records(frames: Frames, config: EvaluationConfig, *, seed: int) -> F
         [('g0_identifiers', 'NOT APPLICABLE'), ('g1_copies', 'FAIL')]
 
     """
-    work = (partial(_nearness, frames, config, seed), partial(_exactness, frames, config, seed))
-    (numbers, nearest), (copies, values, outliers) = _side_by_side(*work)
+    searched = search(frames, config, seed=seed)
+    copies, values = judge_copies(frames, config), judge_value_support(frames)
+    nearest = judge_nearest_records(frames, config, seed=seed, searched=searched)
+    outliers = judge_outliers(frames, seed=seed)
     if (all_of := Together.of(frames, config, seed=seed)) is not None:
         every, some = all_of.every, all_of.searched
         copies = all_of.judged(copies, judge_copies(every, config), exact=True)
@@ -60,26 +52,7 @@ def measure_records(frames: Frames, config: EvaluationConfig, *, seed: int) -> F
         nearest = all_of.judged(nearest, judge_nearest_records(some, config, seed=seed))
         outliers = all_of.judged(outliers, judge_outliers(every, seed=seed, near=some.synthetic))
     tests = (judge_identifiers(frames), copies, values, nearest, outliers)
-    return replace(numbers, tests=tests)
-
-
-def _nearness(frames: Frames, config: EvaluationConfig, seed: int) -> tuple[Findings, PrivacyTest]:
-    searched = search(frames, config, seed=seed)
-    numbers = measure_searched(frames, searched, config, seed=seed)
-    return numbers, judge_nearest_records(frames, config, seed=seed, searched=searched)
-
-
-def _exactness(frames: Frames, config: EvaluationConfig, seed: int) -> tuple[PrivacyTest, PrivacyTest, PrivacyTest]:
-    return judge_copies(frames, config), judge_value_support(frames), judge_outliers(frames, seed=seed)
-
-
-def _side_by_side(one: Callable[[], One], other: Callable[[], Other]) -> tuple[One, Other]:
-    """Return both results; both are worked on at the same time where there are two cores."""
-    if n_workers() == 1:
-        return one(), other()
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(other)
-        return one(), waiting.result()
+    return replace(measure_searched(frames, searched, config, seed=seed), tests=tests)
 
 
 def measure_membership(frames: Frames, config: EvaluationConfig, *, seed: int) -> Findings:

@@ -499,15 +499,6 @@ def test_small_tables_are_not_testable(n_train: int, n_holdout: int) -> None:
     assert all("499 rows; 500 are needed" in test.reason for test in found[1:])
 
 
-def test_tests_side_by_side_find_what_they_find_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = frames(draw(600, 3), n_train=700, n_holdout=700, target="member")
-    found = []
-    for n_cores in ("1", "2"):
-        monkeypatch.setenv("OMP_NUM_THREADS", n_cores)
-        found.append(measure_records(given, CONFIG, seed=0))
-    assert found[0] == found[1]
-
-
 def test_degenerate_tables_raise_nothing() -> None:
     columns = (
         Continuous(name="x", arrow="double", nullable=True),

@@ -245,12 +245,17 @@ class _Pair:
         asking = np.flatnonzero(~np.isin(queries.keys, self._common))
         if len(asking) < MIN_QUERIES:
             return None
-        asked, kept = queries.points.take(asking), self._holdout.points.take(self._kept)
+        asked = queries.points.take(asking)
         if holdout is None:
-            near = Index(self._space, self._train.references).nearest(asked), Index(self._space, kept).nearest(asked)
+            sides = self._train.references, self._counting()
+            near = Index(self._space, sides[0]).nearest(asked), Index(self._space, sides[1]).nearest(asked)
         else:
             near = two_nearest(self._train, asked), self._but_common(asked, holdout.take(asking))
-        return Nearness(*near, len(self._train.references), len(kept), self._holdout_to_train.astype(np.float64))
+        return Nearness(*near, len(self._train.references), len(self._kept), self._holdout_to_train.astype(np.float64))
+
+    def _counting(self) -> Points:
+        """Return the holdout rows that count."""
+        return self._holdout.points.take(self._kept)
 
     def _but_common(self, asked: Points, found: Neighbours) -> Nearest:
         """Return the two nearest holdout rows that count: of those found if two are among them, else searched again."""
@@ -261,7 +266,7 @@ class _Pair:
         distances, rows = np.take_along_axis(found.distances, two, axis=1), np.take_along_axis(rows, two, axis=1)
         again = np.flatnonzero((rows < 0).any(axis=1))
         if len(again):
-            counting = Boxes(self._space, self._holdout.points.take(self._kept))
+            counting = Boxes(self._space, self._counting())
             distances[again], rows[again] = counting.nearest(asked.take(again), 2)
         return Nearest(distances[:, 0], distances[:, 1], rows[:, 0])
 
